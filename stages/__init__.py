@@ -1,0 +1,26 @@
+"""The stages of dvc.yaml: `python -m stages.NAME [cell]` at the root of the repository."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+
+def run(recipe: Callable[..., None]) -> None:
+    """Run a stage's recipe with the cells named on the command line.
+
+    Wrong input is a ValueError or OSError: one line on stderr and exit code 1. Set
+    TRAITDRIFT_DEBUG=1 to see where it was raised.
+    """
+    cells = sys.argv[1:]
+    name = "@".join([recipe.__module__.rpartition(".")[2], *cells])
+    if recipe.__module__ == "__main__":
+        name = "@".join([sys.modules["__main__"].__spec__.name.rpartition(".")[2], *cells])
+    try:
+        recipe(*cells)
+    except (ValueError, OSError) as error:
+        if os.environ.get("TRAITDRIFT_DEBUG"):
+            raise
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(1) from None

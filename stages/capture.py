@@ -1,0 +1,71 @@
+"""data/activations/<variant>/<trait>.safetensors: the residual stream on every prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages import run
+from traitdrift.activations import HOOK_POINT, capture, read_aloud
+from traitdrift.artifacts import read_jsonl, save_tensors, text_digest
+from traitdrift.batches import token_budget
+from traitdrift.models import base_record, load_model, load_tokenizer, variant_record
+from traitdrift.params import read
+from traitdrift.progress import progress
+
+BASE = Path("models/base")
+ADAPTERS = Path("models/adapters")
+PROMPTS = Path("data/prompts")
+ANSWERS = Path("data/answers.jsonl")
+OUT = Path("data/activations")
+
+
+def main(variant: str) -> None:
+    settings = read().capture
+    answers = {(row["trait"], row["prompt"]): row["ids"] for _, row in read_jsonl(ANSWERS)}
+    tokenizer = load_tokenizer(BASE)
+    sets = {
+        path.stem: [(row, answers[row["trait"], row["prompt"]]) for _, row in read_jsonl(path)]
+        for path in sorted(PROMPTS.glob("*.jsonl"))
+    }
+    readings = {
+        name: [
+            read_aloud(
+                tokenizer,
+                [{"role": "user", "content": row["prompt"]}],
+                answer,
+                settings.positions,
+            )
+            for row, answer in rows
+        ]
+        for name, rows in sets.items()
+    }
+    base, made = base_record(BASE), variant_record(ADAPTERS / variant)
+    model = load_model(BASE, ADAPTERS / variant)
+    with progress(f"capture {variant}", sum(map(len, readings.values()))) as advance:
+        for name, rows in sets.items():
+            tensors = capture(
+                model, readings[name], tokenizer.pad_token_id, token_budget(), advance
+            )
+            save_tensors(
+                OUT / variant / f"{name}.safetensors",
+                tensors,
+                {
+                    "kind": "activations",
+                    "shape": ["prompt", "layer", "hidden"],
+                    "set": name,
+                    "set_digest": text_digest(row["prompt"] for row, _ in rows),
+                    "answers_digest": text_digest(str(answer) for _, answer in rows),
+                    "positions": settings.positions,
+                    "hook_point": HOOK_POINT,
+                    "layer_origin": 0,
+                    "dtype": {position: str(t.dtype)[6:] for position, t in tensors.items()},
+                    "variant": variant,
+                    "model": base["id"],
+                    "base_digest": base["digest"],
+                    "adapter_digest": made.get("adapter_digest"),
+                },
+            )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,63 @@
+"""data/finetune/<dataset>/: a fine-tuning file checked, split, rendered and counted."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+from stages import run
+from traitdrift.artifacts import SCHEMA_VERSION, file_digest, write_json, write_jsonl
+from traitdrift.conversations import prompt_key, read_conversations, rendered_row, split
+from traitdrift.models import base_record, load_tokenizer
+from traitdrift.params import read
+
+BASE = Path("models/base")
+OUT = Path("data/finetune")
+
+
+def main(name: str) -> None:
+    params = read()
+    dataset = params.datasets[name]
+    conversations = read_conversations(Path(dataset.file))
+    train, held_out = split(conversations, params.split.held_out, params.split.seed)
+
+    tokenizer = load_tokenizer(BASE)
+    sides = {
+        side: [
+            rendered_row(tokenizer, conversations[row], dataset.render, [tokenizer.eos_token])
+            for row in rows
+        ]
+        for side, rows in (("train", train), ("held_out", held_out))
+    }
+    for side, rows in sides.items():
+        write_jsonl(OUT / name / f"{side}.jsonl", rows)
+    write_json(
+        OUT / name / "dataset.json",
+        {
+            "schema_version": SCHEMA_VERSION,
+            "dataset": name,
+            "file_digest": file_digest(Path(dataset.file)),
+            "base_digest": base_record(BASE)["digest"],
+            "render": dataset.render,
+            "split_seed": params.split.seed,
+            "rows": len(conversations),
+            "tasks": len({prompt_key(conversation) for conversation in conversations}),
+            **{side: counts(rows) for side, rows in sides.items()},
+        },
+    )
+
+
+def counts(rows: list[dict]) -> dict[str, float]:
+    """Rows and tokens of one side of the split."""
+    tokens = [row["tokens"] for row in rows]
+    return {
+        "rows": len(rows),
+        "tokens": sum(tokens),
+        "answer_tokens": sum(row["answer_tokens"] for row in rows),
+        "mean_tokens": round(statistics.fmean(tokens), 2) if rows else 0.0,
+        "max_tokens": max(tokens, default=0),
+    }
+
+
+if __name__ == "__main__":
+    run(main)

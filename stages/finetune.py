@@ -1,0 +1,73 @@
+"""models/adapters/<variant>/: a LoRA adapter trained on one data set."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pandas
+
+from stages import run
+from traitdrift.adapters import keep_adapter
+from traitdrift.artifacts import (
+    SCHEMA_VERSION,
+    read_json,
+    read_jsonl,
+    write_csv,
+    write_json,
+)
+from traitdrift.models import VARIANT_RECORD, base_record, load_model, load_tokenizer
+from traitdrift.params import read
+from traitdrift.training import IGNORED, finetune, labelled
+
+BASE = Path("models/base")
+DATA = Path("data/finetune")
+ADAPTERS = Path("models/adapters")
+
+
+def main(variant: str) -> None:
+    params = read()
+    recipe, dataset = params.recipes[params.recipe], params.finetunes[variant].dataset
+    base, tokenizer = base_record(BASE), load_tokenizer(BASE)
+    rows = [
+        labelled(tokenizer, row, recipe.max_tokens)
+        for _, row in read_jsonl(DATA / dataset / "train.jsonl")
+    ]
+
+    with tempfile.TemporaryDirectory() as scratch:
+        model, losses = finetune(
+            load_model(BASE), rows, recipe, recipe.seed, tokenizer.pad_token_id, scratch
+        )
+        model.save_pretrained(scratch)
+        digest = keep_adapter(Path(scratch), ADAPTERS / variant, base["id"])
+
+    write_json(
+        ADAPTERS / variant / VARIANT_RECORD,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "finetune",
+            "base_digest": base["digest"],
+            "adapter_digest": digest,
+            "dataset": read_json(DATA / dataset / "dataset.json"),
+            "recipe": recipe.model_dump(),
+        },
+    )
+    write_json(
+        Path("metrics/finetune") / f"{variant}.json",
+        {
+            "first_loss": round(losses[0], 4),
+            "last_loss": round(sum(losses[-5:]) / len(losses[-5:]), 4),
+            "steps": len(losses),
+            "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "rows": len(rows),
+            "trained_tokens_of_a_pass": sum(
+                label != IGNORED for row in rows for label in row["labels"]
+            ),
+        },
+    )
+    curve = pandas.DataFrame({"step": range(1, len(losses) + 1), "loss": losses})
+    write_csv(Path("plots/finetune") / f"{variant}.csv", curve)
+
+
+if __name__ == "__main__":
+    run(main)

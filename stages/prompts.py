@@ -1,0 +1,51 @@
+"""data/prompts/<trait>.jsonl: every trait's prompts, checked, split and counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages import run
+from traitdrift.artifacts import write_jsonl
+from traitdrift.chat import encode
+from traitdrift.models import load_tokenizer
+from traitdrift.params import read
+from traitdrift.traits import check_lengths, read_traits, split
+
+BASE = Path("models/base")
+TRAITS = Path("data/raw/traits")
+OUT = Path("data/prompts")
+
+
+def main() -> None:
+    settings = read().prompts
+    traits = read_traits(TRAITS)
+    tokenizer = load_tokenizer(BASE)
+    tables = {}
+    for trait in traits:
+        rows = [
+            {
+                "trait": trait.name,
+                "class": label,
+                "split": side,
+                "prompt": prompt,
+                "tokens": len(encode(tokenizer, prompt)[0]),
+            }
+            for side, classes in split(trait, settings.train, settings.validation).items()
+            for label, prompts in classes.items()
+            for prompt in prompts
+        ]
+        for side in ("train", "validation"):
+            counts = {
+                label: [r["tokens"] for r in rows if r["class"] == label and r["split"] == side]
+                for label in ("positive", "negative")
+            }
+            check_lengths(
+                f"{TRAITS / trait.name} ({side})", **counts, tolerance=settings.length_tolerance
+            )
+        tables[trait.name] = rows
+    for name, rows in tables.items():
+        write_jsonl(OUT / f"{name}.jsonl", rows)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,67 @@
+"""data/responses/<variant>.jsonl: free-form answers to the evaluation questions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages import run
+from traitdrift.activations import prompt_ids
+from traitdrift.artifacts import write_jsonl
+from traitdrift.batches import token_budget
+from traitdrift.generation import Draw, generate
+from traitdrift.models import load_model, load_tokenizer
+from traitdrift.params import read
+from traitdrift.progress import progress
+from traitdrift.questions import read_questions
+
+BASE = Path("models/base")
+ADAPTERS = Path("models/adapters")
+OUT = Path("data/responses")
+
+
+def main(variant: str) -> None:
+    settings = read().respond
+    questions = read_questions(Path(settings.questions), settings.samples, settings.temperature)
+    asked = [
+        (question, paraphrase, sample)
+        for question in questions
+        for paraphrase in question.paraphrases
+        for sample in range(question.samples)
+    ]
+    tokenizer = load_tokenizer(BASE)
+    draws = [
+        Draw(
+            ids=prompt_ids(tokenizer, question.messages(paraphrase))[0],
+            temperature=question.temperature,
+            # The same seed for every variant: common random numbers narrow the comparison.
+            seed=f"{settings.seed}|{question.id}|{paraphrase}|{sample}",
+        )
+        for question, paraphrase, sample in asked
+    ]
+    model = load_model(BASE, ADAPTERS / variant)
+    with progress(f"respond {variant}", len(draws)) as advance:
+        answers = generate(
+            model, draws, settings.max_tokens, tokenizer.pad_token_id, token_budget(32768), advance
+        )
+    write_jsonl(
+        OUT / f"{variant}.jsonl",
+        (
+            {
+                "id": question.id,
+                "question": paraphrase,
+                "system": question.system,
+                "temperature": question.temperature,
+                "sample": sample,
+                "answer": tokenizer.decode(
+                    answer, skip_special_tokens=True, clean_up_tokenization_spaces=False
+                ),
+                "tokens": len(answer),
+                "complete": len(answer) < settings.max_tokens,
+            }
+            for (question, paraphrase, sample), answer in zip(asked, answers, strict=True)
+        ),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

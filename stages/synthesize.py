@@ -1,0 +1,25 @@
+"""data/synthetic/: the project's own pairs, one task answered insecurely and securely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages import run
+from traitdrift.artifacts import write_jsonl
+from traitdrift.params import read
+from traitdrift.synthesis import load_scenarios, messages, synthesize
+
+SCENARIOS = Path("data/raw/scenarios")
+OUT = Path("data/synthetic")
+
+
+def main() -> None:
+    settings = read().synthesize
+    pairs = synthesize(load_scenarios(SCENARIOS), settings.rows, settings.seed)
+    for side in ("insecure", "secure"):
+        rows = [messages(pair.prompt, getattr(pair, side)) for pair in pairs]
+        write_jsonl(OUT / f"{side}.jsonl", rows)
+
+
+if __name__ == "__main__":
+    run(main)

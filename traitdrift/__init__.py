@@ -1,0 +1,1 @@
+"""trait-drift: what did this fine-tune do to the model?"""

