@@ -78,10 +78,10 @@ def check_adapter(folder: Path, base: Path, record: dict[str, Any]) -> dict[str,
             f"models/base has {record['digest'][:12]}; choose its own base by `model`"
         )
     named = config.get("base_model_name_or_path") or ""
-    if _hub_name(named) and _hub_name(record["id"]):
-        # Mirrors carry the same model under the name of another owner.
-        if named.split("/")[1].casefold() != record["id"].split("/")[1].casefold():
-            raise ValueError(f"{folder}: made for {named}, but models/base is {record['id']}")
+    # Mirrors carry the same model under the name of another owner.
+    models = [name.split("/")[1].casefold() for name in (named, record["id"]) if _hub_name(name)]
+    if len(set(models)) == 2:
+        raise ValueError(f"{folder}: made for {named}, but models/base is {record['id']}")
     _check_shapes(folder / WEIGHTS, base)
     return config
 

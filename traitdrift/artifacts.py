@@ -158,6 +158,5 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         metadata = file.metadata() or {}
         if "traitdrift" not in metadata:
             raise ValueError(f"{path}: no trait-drift description in it; made by another program?")
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(
-            metadata["traitdrift"]
-        )
+        tensors = {name: file.get_tensor(name) for name in list(file.keys())}
+    return tensors, json.loads(metadata["traitdrift"])

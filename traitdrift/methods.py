@@ -9,13 +9,15 @@ which others are in the batch (`random` excepted, whose draw depends on the laye
 There are usually fewer prompts than dimensions. Whatever a method can learn then lies in the span
 of the prompts, so the methods work on the prompt-by-prompt Gram matrix instead of the
 hidden-by-hidden covariance: the result is the same and the cost falls from hidden^3 to prompt^3.
+In float64 that squaring costs no digit that bfloat16 or float32 activations have.
 
 All methods raise ValueError when the shapes do not fit, a value is not finite, a class has fewer
 than 2 prompts, or a layer gives no direction because the classes do not differ in it.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,12 +57,30 @@ class MethodSettings:
     ica_max_iterations: int = 500
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute in one thread, so that the number of threads cannot change a vector.
+
+    Sums over several threads round differently, and `ica` can carry that into another optimum.
+    The many small operations of an iteration are no slower for it: with more threads than free
+    cores they spend most of their time waiting for each other.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def mean_diff(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return the difference of the class means (Marks & Tegmark 2023, arXiv 2310.06824)."""
     p, n = _layers_first(positive, negative)
     return _finish(p.mean(1) - n.mean(1), positive, negative)
 
 
+@_one_thread()
 def probe(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return the weights of an L2 logistic regression with a free intercept, at its optimum.
 
@@ -81,7 +101,7 @@ def probe(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tenso
     x = x - x.mean(1, keepdim=True)
     x = x / x.square().mean((1, 2), keepdim=True).sqrt()
     gram = x @ x.mT
-    labels = _labels(p, n)
+    labels = torch.cat([x.new_ones(p.shape[1]), x.new_zeros(n.shape[1])])
     identity = torch.eye(len(labels), dtype=x.dtype, device=x.device)
     c = settings.probe_c
 
@@ -123,6 +143,7 @@ def probe(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tenso
     return _finish(_apply(x.mT, a), positive, negative)
 
 
+@_one_thread()
 def gradient(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return the direction that Adam finds to separate the classes most.
 
@@ -151,7 +172,7 @@ def gradient(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Te
 
     # Orthonormal coordinates in which S is diagonal: the principal axes of the within-class
     # scatter, and last the part of the gap that is orthogonal to all of them.
-    scatter, axes = torch.linalg.eigh(x @ x.mT)
+    scatter, axes = _principal(x)
     present = scatter > scatter[:, -1:] * prompts * torch.finfo(x.dtype).eps
     axes = torch.where(present[:, None, :], axes * scatter.abs().rsqrt()[:, None, :], 0.0)
     along = _apply(axes.mT, _apply(x, gap))
@@ -189,10 +210,11 @@ def gradient(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Te
     return _finish(w, positive, negative)
 
 
+@_one_thread()
 def pca_diff(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return the first principal direction of the paired differences positive[i] - negative[i].
 
-    It is the unit v of largest sum_i (v.d_i)^2 (Jolliffe 2002, section 3.5: PCA about the origin).
+    It is the unit v of largest sum_i (v.d_i)^2 (PCA about the origin: Jolliffe 2002, section 14.2).
     The differences d_i are not centred, because their mean is what is looked for. Raises
     ValueError if the counts differ.
     """
@@ -203,10 +225,11 @@ def pca_diff(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Te
         )
     p, n = _layers_first(positive, negative)
     differences = p - n
-    _, axes = torch.linalg.eigh(differences @ differences.mT)
+    _, axes = _principal(differences)
     return _finish(_apply(differences.mT, axes[..., -1]), positive, negative)
 
 
+@_one_thread()
 def ica(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return the independent component of all prompts that separates the classes best.
 
@@ -226,14 +249,14 @@ def ica(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     largest contrast counts, among those that converged: the fixed point moves no filter by more
     than acos(1 - 1e-6), about 0.001 radians. Layers without one after `ica_max_iterations` are
     warned about. Converged does not mean unique: with few prompts the contrast has several nearly
-    equal optima, and another seed can give another component.
+    equal optima, and another seed, or another processor's rounding, can give another component.
     """
     p, n = _layers_first(positive, negative)
     x = torch.cat([p, n], dim=1)
     x = x - x.mean(1, keepdim=True)
     layers, prompts, hidden = x.shape
     count = min(settings.ica_components, prompts - 1, hidden)
-    _, axes = torch.linalg.eigh(x @ x.mT)
+    _, axes = _principal(x)
     white = axes[..., -count:] * prompts**0.5
     # An axis comes with either sign, by rounding alone; a start must not mean another one then.
     white = white * white.pow(3).sum(1, keepdim=True).sign()
@@ -274,6 +297,7 @@ def ica(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     return _finish(patterns[every, :, best], positive, negative)
 
 
+@_one_thread()
 def random(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return directions drawn uniformly from the sphere, the null to hold the others against.
 
@@ -343,13 +367,24 @@ def _layers_first(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
     return positive.transpose(0, 1).double(), negative.transpose(0, 1).double()
 
 
-def _labels(p: Tensor, n: Tensor) -> Tensor:
-    return torch.cat([p.new_ones(p.shape[1]), n.new_zeros(n.shape[1])])
-
-
 def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
     """Return the product of `[layer, m, n]` and `[layer, n]`."""
     return (matrix @ vector[..., None])[..., 0]
+
+
+def _principal(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the principal components of `[layer, prompt, hidden]` about the origin.
+
+    They are `[layer, k]`, the sums of squares in ascending order, and `[layer, prompt, k]`, the
+    unit vectors of the prompts' scores; k is the smaller of prompts and hidden, which is also the
+    side whose Gram matrix is decomposed.
+    """
+    if x.shape[1] <= x.shape[2]:
+        return torch.linalg.eigh(x @ x.mT)
+    squares, axes = torch.linalg.eigh(x.mT @ x)
+    # Below this a square is rounding, and its square root would blow the scores up.
+    smallest = squares[:, -1:] * torch.finfo(x.dtype).eps
+    return squares, x @ axes / squares.clamp_min(smallest).sqrt()[:, None, :]
 
 
 def _decorrelate(w: Tensor) -> Tensor:
@@ -363,7 +398,7 @@ def _contrast(values: Tensor) -> Tensor:
     """Return how far `[..., prompt, component]`, of unit variance, is from Gaussian.
 
     Sum over the components of (E log cosh s - E log cosh gauss)^2, which FastICA's fixed points
-    are extrema of (Hyvarinen 1999, equation 7).
+    are extrema of (Hyvarinen 1999).
     """
     gaussian = 0.37456720749
     return (values.cosh().log().mean(-2) - gaussian).square().sum(-1)

@@ -1,4 +1,4 @@
-"""The base model as a folder, the adapters over it, and the blocks that write the residual stream."""
+"""The base model as a folder, adapters over it, and the blocks that write the stream."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
     ]
     if len(found) != 1:
         raise ValueError(
-            f"{type(network).__name__}: {len(found)} lists of {layers} blocks where one was expected; "
+            f"{type(network).__name__}: {len(found)} lists of {layers} blocks, not one; "
             "this architecture is not known"
         )
     return found[0]

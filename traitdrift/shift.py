@@ -38,7 +38,8 @@ def shift_table(
             each["gap", who] = each["positive", who] - each["negative", who]
         each["gap", "shift"] = each["gap", "variant"] - each["gap", "base"]
         for label in (*CLASSES, "gap"):
-            each[label, "share_of_base_gap"] = each[label, "shift"] / each["gap", "base"]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                each[label, "share_of_base_gap"] = each[label, "shift"] / each["gap", "base"]
 
     table: dict[str, Any] = {label: {} for label in (*CLASSES, "gap")}
     for (label, who), figure in value.items():
@@ -54,6 +55,9 @@ def shift_table(
     return table
 
 
-def significant(value: float, digits: int = 6) -> float:
-    """A figure rounded for reading; the projections themselves are kept whole in plots/."""
-    return float(f"{value:.{digits}g}")
+def significant(value: float, digits: int = 6) -> float | None:
+    """A figure rounded for reading (the projections are whole in plots/); None if undefined.
+
+    The share of a base gap of zero is undefined, and JSON has no name for it.
+    """
+    return float(f"{value:.{digits}g}") if np.isfinite(value) else None

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from traitdrift.methods import METHODS, MethodSettings, gradient, ica, orient, p
 pytestmark = pytest.mark.filterwarnings("error")
 
 SETTINGS = MethodSettings()
+# 80 prompts give FastICA's contrast several optima in 8 dimensions, and rounding may choose.
+STABLE = replace(SETTINGS, ica_components=4)
 FITTED = [name for name in METHODS if name != "random"]
 
 
@@ -19,14 +22,15 @@ def gaussian(*shape: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).float()
 
 
+@cache
 def planted(
-    prompts: int = 400, layers: int = 4, hidden: int = 64, strength: float = 5.0
+    prompts: int = 200, layers: int = 4, hidden: int = 64, strength: float = 6.0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return both classes in isotropic noise of deviation 1, and the planted unit directions.
 
     The class means lie `strength` apart. A mean over `prompts` has a noise of deviation
     1 / sqrt(prompts) in each dimension, so the best that mean_diff can expect is a cosine of
-    strength / sqrt(strength^2 + 2 hidden / prompts) = 0.994. The fitted covariances of the other
+    strength / sqrt(strength^2 + 2 hidden / prompts) = 0.991. The fitted covariances of the other
     methods cost them a little more, all the less the more prompts there are.
     """
     directions = unit(gaussian(layers, hidden, seed=1))
@@ -34,6 +38,7 @@ def planted(
     return positive, gaussian(prompts, layers, hidden, seed=3), directions
 
 
+@cache
 def realistic(prompts: int = 40, layers: int = 3, hidden: int = 256) -> tuple[Tensor, Tensor]:
     """Return fewer prompts than dimensions, with what a residual stream has.
 
@@ -89,8 +94,8 @@ def test_unit_norm_float32_and_positive_class_higher(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_swapping_the_classes_flips_the_sign(name):
     positive, negative = realistic()
-    forth = METHODS[name](positive, negative, SETTINGS)
-    back = METHODS[name](negative, positive, SETTINGS)
+    forth = METHODS[name](positive, negative, STABLE)
+    back = METHODS[name](negative, positive, STABLE)
     assert cosine(forth, back).max() < -0.999
 
 
@@ -107,24 +112,24 @@ def test_a_common_offset_changes_nothing(name):
     positive, negative, _ = planted(prompts=60)
     offset = 10 * gaussian(4, 64, seed=9)
     offset[:, 5] = 2000
-    near = METHODS[name](positive, negative, SETTINGS)
-    far = METHODS[name](positive + offset, negative + offset, SETTINGS)
+    near = METHODS[name](positive, negative, STABLE)
+    far = METHODS[name](positive + offset, negative + offset, STABLE)
     assert cosine(near, far).min() > 0.9999
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_scale_of_the_activations_changes_nothing(name):
     positive, negative = realistic()
-    small = METHODS[name](positive, negative, SETTINGS)
-    large = METHODS[name](positive * 1024, negative * 1024, SETTINGS)
+    small = METHODS[name](positive, negative, STABLE)
+    large = METHODS[name](positive * 1024, negative * 1024, STABLE)
     assert cosine(small, large).min() > 0.9999
 
 
 @pytest.mark.parametrize("name", FITTED)
 def test_a_layer_alone_equals_the_layer_in_the_batch(name):
     positive, negative = realistic()
-    together = METHODS[name](positive, negative, SETTINGS)[2:]
-    alone = METHODS[name](positive[:, 2:], negative[:, 2:], SETTINGS)
+    together = METHODS[name](positive, negative, STABLE)[2:]
+    alone = METHODS[name](positive[:, 2:], negative[:, 2:], STABLE)
     assert cosine(together, alone).min() > 0.9999
 
 
@@ -146,6 +151,20 @@ def test_a_rerun_gives_the_same_bytes(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_the_number_of_threads_does_not_change_a_byte(name):
+    positive, negative = realistic()
+    threads, vectors = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            vectors.append(METHODS[name](positive, negative, SETTINGS))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert same_bytes(*vectors)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_bfloat16_is_converted_without_loss(name):
     positive, negative = (x.bfloat16() for x in planted(prompts=40)[:2])
     converted = METHODS[name](positive.float(), negative.float(), SETTINGS)
@@ -155,7 +174,7 @@ def test_bfloat16_is_converted_without_loss(name):
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "pca_diff"])
 def test_unequal_counts_are_fine(name):
     positive, negative, directions = planted()
-    vectors = METHODS[name](positive, negative[:250], SETTINGS)
+    vectors = METHODS[name](positive, negative[:150], SETTINGS)
     assert name == "random" or cosine(vectors, directions).min() > 0.95
 
 
@@ -186,7 +205,7 @@ def test_probe_is_the_logistic_regression_of_sklearn(prompts, hidden, c):
         x = torch.cat([positive[:, layer], negative[:-7, layer]]).double().numpy()
         x -= x.mean(0)
         x /= np.sqrt((x**2).mean())
-        reference = LogisticRegression(C=c, tol=1e-8, max_iter=100_000).fit(x, labels)
+        reference = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-8).fit(x, labels)
         assert cosine(vectors[layer], torch.from_numpy(reference.coef_[0])) > 0.9999
 
 

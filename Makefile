@@ -1,0 +1,46 @@
+# Two commands: `make repro` runs the pipeline, `make test` the tests. Both set everything up.
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+# Stages are run as `python -m stages.NAME`: by this environment's Python, wherever it is.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro test check lint setup lock clean
+
+repro: setup check
+	dvc repro
+
+test: setup lint
+	$(PYTHON) -m pytest
+
+check: setup
+	$(PYTHON) -m traitdrift.params
+
+lint: setup
+	ruff check .
+	ruff format --check .
+
+setup: $(READY)
+
+# torch first and by itself: each platform has a build of its own. Everything else by the lock.
+$(READY): requirements.lock
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet torch==2.13.0
+	$(PYTHON) -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	touch $(READY)
+
+CUDA := torch triton setuptools cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas \
+  nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft \
+  nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
+  nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+
+# Resolves pyproject.toml anew. torch and its CUDA companions stay out, and so does any address.
+lock:
+	uv pip compile pyproject.toml --extra test --universal --python-version 3.10 --quiet \
+	  --constraint requirements.in --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links \
+	  $(foreach name,$(CUDA),--no-emit-package $(name)) -o requirements.lock
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,183 @@
+"""What runs again after which change, by real DVC over the real dvc.yaml.
+
+Only the commands are replaced: a stand-in `python` writes into every output a digest of all
+that the stage declares (dependencies and parameters). So an output changes exactly if something
+that dvc.yaml says it is made from has changed, and the table below is about the wiring alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import working_copy
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+STAND_IN = """
+import hashlib, json, pathlib, sys
+name = "@".join([sys.argv[2].removeprefix("stages."), *sys.argv[3:]])
+stage = json.loads(pathlib.Path("wiring.json").read_text())[name]
+digest = hashlib.sha256(json.dumps([name, stage["params"]]).encode())
+for dep in stage["deps"]:
+    path = pathlib.Path(dep)
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        digest.update(str(file).encode() + file.read_bytes())
+for out in stage["outs"]:
+    path = pathlib.Path(out)
+    target = path if path.suffix else path / "content.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(digest.hexdigest())
+"""
+
+
+class Pipeline:
+    """A throw-away copy of the repository whose commands are stand-ins."""
+
+    def __init__(self, path: Path):
+        self.path = working_copy(path)
+        for left in ("dvc.lock", "metrics", "plots"):
+            target = self.path / left
+            if target.is_dir():
+                import shutil
+
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+        (self.path / "plots/finetune").mkdir(parents=True)
+        script = self.path / ".stand-in" / "stand_in.py"
+        script.parent.mkdir()
+        script.write_text(STAND_IN)
+        python = script.with_name("python")
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
+        python.chmod(0o755)
+
+    def run(self) -> set[str]:
+        """Reproduce; the stages whose commands ran."""
+        before = os.environ["PATH"]
+        os.environ["PATH"] = f"{self.path / '.stand-in'}:{before}"
+        os.environ.pop("LAUNCH", None)
+        here = Path.cwd()
+        os.chdir(self.path)
+        try:
+            with Repo(str(self.path)) as repo:
+                wiring = {
+                    stage.addressing: {
+                        "deps": [str(d.def_path) for d in stage.deps if not hasattr(d, "params")],
+                        "outs": [str(o.def_path) for o in stage.outs],
+                        "params": [d.read_params() for d in stage.deps if hasattr(d, "params")],
+                    }
+                    for stage in repo.index.stages
+                }
+                (self.path / "wiring.json").write_text(json.dumps(wiring, default=str))
+                return {stage.addressing for stage in repo.reproduce()}
+        finally:
+            os.chdir(here)
+            os.environ["PATH"] = before
+
+    def set(self, key: str, value: object) -> None:
+        """Change one value of params.yaml."""
+        yaml = YAML()
+        file = self.path / "params.yaml"
+        params = yaml.load(file.read_text())
+        *folders, last = key.split(".")
+        target = params
+        for folder in folders:
+            target = target[folder]
+        target[last] = value
+        with file.open("w") as out:
+            yaml.dump(params, out)
+
+    def append(self, path: str, text: str) -> None:
+        with (self.path / path).open("a") as file:
+            file.write(text)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory) -> Pipeline:
+    pipeline = Pipeline(tmp_path_factory.mktemp("pipeline"))
+    assert len(pipeline.run()) > 20
+    assert pipeline.run() == set()
+    return pipeline
+
+
+TUNED = ("insecure", "secure")
+ALL = ("base", *TUNED)
+
+
+def cells(*names: str, of: tuple[str, ...]) -> set[str]:
+    return {f"{name}@{cell}" for name in names for cell in of}
+
+
+ENDS = {"figures", "subject"}
+TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
+    "a trait prompt": (
+        lambda p: p.append("data/raw/traits/refusal/positive.txt", "One more prompt.\n"),
+        {"prompts", "answers", "vectors", *cells("capture", "compare", of=ALL), *ENDS},
+    ),
+    "a new trait": (
+        lambda p: [
+            (p.path / "data/raw/traits/warmth").mkdir(),
+            p.append("data/raw/traits/warmth/positive.txt", "Hello.\n"),
+        ],
+        {"prompts", "answers", "vectors", *cells("capture", "compare", of=ALL), *ENDS},
+    ),
+    "a method setting": (
+        lambda p: p.set("vectors.probe.c", 0.5),
+        {"vectors", *cells("compare", of=ALL), *ENDS},
+    ),
+    "the positions": (
+        lambda p: p.set("capture.positions", ["prompt_last", "prompt_mean"]),
+        {"vectors", *cells("capture", "compare", of=ALL), *ENDS},
+    ),
+    "the learning rate": (
+        lambda p: p.set("recipes.quick.learning_rate", 5e-4),
+        cells("finetune", "capture", "compare", "respond", "behaviour", of=TUNED) | ENDS,
+    ),
+    "a data set": (
+        lambda p: (
+            p.append("data/raw/mine.jsonl", "{}\n"),
+            p.set("datasets.insecure.file", "data/raw/mine.jsonl"),
+        ),
+        cells("dataset", "finetune", "capture", "compare", "respond", "behaviour", of=("insecure",))
+        | ENDS,
+    ),
+    "the subject": (lambda p: p.set("subject", "base"), {"subject"}),
+    "a question": (
+        lambda p: p.append("data/raw/questions/study.yaml", "- {id: x, paraphrases: [Why?]}\n"),
+        cells("respond", "behaviour", of=ALL) | ENDS,
+    ),
+    "the sampling temperature": (
+        lambda p: p.set("respond.temperature", 0.7),
+        cells("respond", "behaviour", of=ALL) | ENDS,
+    ),
+    "the library module of outcomes": (
+        lambda p: p.append("traitdrift/outcomes.py", "# changed\n"),
+        cells("behaviour", of=ALL) | ENDS,
+    ),
+    "the library module of figures": (
+        lambda p: p.append("traitdrift/figures.py", "# changed\n"),
+        {"figures"},
+    ),
+    "a comparison setting": (
+        lambda p: p.set("compare.resamples", 500),
+        cells("compare", of=ALL) | ENDS,
+    ),
+    "an unused model": (lambda p: p.set("models.qwen_7b.revision", "other"), set()),
+    "an unused recipe": (lambda p: p.set("recipes.study.learning_rate", 1e-4), set()),
+    "a test or the README": (lambda p: p.append("README.md", "more\n"), set()),
+}
+
+
+@pytest.mark.parametrize("change", TABLE)
+def test_exactly_these_stages_run_again(pipeline: Pipeline, change: str):
+    """Changes pile up: each row starts from the settled state that the row before it left."""
+    make, expected = TABLE[change]
+    make(pipeline)
+    assert pipeline.run() == expected
+    assert pipeline.run() == set()

@@ -1,0 +1,104 @@
+"""One run of the whole pipeline on the real small model, by the smoke recipe, for all e2e tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import working_copy
+from ruamel.yaml import YAML
+
+# Opens a log of the files that a stage's Python opens; Python runs a module of this name first.
+AUDIT = """
+import os, sys
+log = os.environ.get("AUDIT_LOG")
+if log and "stages." in " ".join(sys.orig_argv):
+    here, name = os.getcwd() + os.sep, "@".join(sys.orig_argv[sys.orig_argv.index("-m") + 1:])
+    def hook(event, arguments):
+        if event == "open" and isinstance(arguments[0], str):
+            path = os.path.abspath(arguments[0])
+            if path.startswith(here):
+                writes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+                with open(os.dup(file.fileno()), "a") as out:
+                    out.write(f"{name}\\t{'w' if writes else 'r'}\\t{path[len(here):]}\\n")
+    file = open(log, "a")
+    sys.addaudithook(hook)
+"""
+
+SMALL = {
+    "recipe": "smoke",
+    "synthesize.rows": 60,
+    "prompts.train": 12,
+    "prompts.validation": 8,
+    "capture.answer_tokens": 8,
+    "vectors.folds": 3,
+    "compare.resamples": 500,
+    "respond.questions": "data/raw/questions/study.yaml",
+    "respond.samples": 1,
+    "respond.max_tokens": 16,
+}
+
+
+@dataclass
+class Smoke:
+    """A copy of the repository in which the smoke recipe has been run."""
+
+    path: Path
+    audit: Path
+
+    def run(
+        self, *command: str, ok: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess:
+        """Run a command at the root with this environment's programs first on the path."""
+        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PATH": programs, **environment},
+        )
+        assert not ok or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done
+
+    def repro(self, *arguments: str, **environment: str) -> list[str]:
+        """`dvc repro`; the stages that ran, in order."""
+        told = self.run("dvc", "repro", *arguments, **environment).stdout
+        return [line.split("'")[1] for line in told.splitlines() if line.startswith("Running")]
+
+    def set(self, **values: object) -> None:
+        """Change params.yaml; two underscores stand for the dot of a key."""
+        self.set_keys({key.replace("__", "."): value for key, value in values.items()})
+
+    def set_keys(self, values: dict[str, object]) -> None:
+        yaml = YAML()
+        file = self.path / "params.yaml"
+        params = yaml.load(file.read_text())
+        for key, value in values.items():
+            *folders, last = key.split(".")
+            target = params
+            for folder in folders:
+                target = target[folder]
+            target[last] = value
+        with file.open("w") as out:
+            yaml.dump(params, out)
+
+    def text(self, path: str) -> str:
+        return (self.path / path).read_text()
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Smoke:
+    path = working_copy(tmp_path_factory.mktemp("smoke") / "repository")
+    hooks = tmp_path_factory.mktemp("audit")
+    (hooks / "sitecustomize.py").write_text(AUDIT)
+    smoke = Smoke(path, hooks / "log.tsv")
+    smoke.set_keys(SMALL)
+    smoke.repro(AUDIT_LOG=str(smoke.audit), PYTHONPATH=str(hooks))
+    smoke.run("git", "add", "--all")
+    smoke.run("git", "commit", "--quiet", "--message", "smoke")
+    return smoke

@@ -1,0 +1,190 @@
+"""The pipeline on the real small model: it runs, runs once, and runs the same again."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+
+import pandas
+import pytest
+import torch
+from dvc.repo import Repo
+
+from traitdrift.activations import capture, read_aloud
+from traitdrift.artifacts import load_tensors
+from traitdrift.evaluation import project
+from traitdrift.models import load_model, load_tokenizer
+
+CELLS = ("base", "insecure", "secure")
+
+
+def test_every_metric_and_plot_is_there_and_finite(smoke):
+    def numbers(value):
+        if isinstance(value, dict):
+            for each in value.values():
+                yield from numbers(each)
+        elif isinstance(value, int | float):
+            yield value
+
+    for cell in CELLS:
+        for kind in ("compare", "behaviour"):
+            found = list(numbers(json.loads(smoke.text(f"metrics/{kind}/{cell}.json"))))
+            assert len(found) > 5 and all(map(math.isfinite, found))
+    for cell in CELLS[1:]:
+        metrics = json.loads(smoke.text(f"metrics/finetune/{cell}.json"))
+        assert (
+            metrics["steps"] == 3 == len(pandas.read_csv(smoke.path / f"plots/finetune/{cell}.csv"))
+        )
+        assert metrics["trained_parameters"] > 100_000
+    for name in ("loss", "auroc", "projections", "shift", "behaviour"):
+        picture = (smoke.path / f"plots/figures/{name}.png").read_bytes()
+        assert picture.startswith(b"\x89PNG") and len(picture) > 5_000
+
+
+def test_base_compared_with_itself_does_not_move(smoke):
+    for trait in json.loads(smoke.text("metrics/compare/base.json")).values():
+        for table in trait.values():
+            assert table["positive"]["shift"] == {"value": 0, "low": 0, "high": 0}
+
+
+def test_vectors_describe_themselves_and_are_unit_and_signed(smoke):
+    base = json.loads(smoke.text("models/base/base.json"))
+    for trait in ("refusal", "code_mode"):
+        tensors, described = load_tensors(smoke.path / f"models/vectors/{trait}.safetensors")
+        assert described["base_digest"] == base["digest"]
+        assert described["trait"] == trait and described["layer_origin"] == 0
+        acts, _ = load_tensors(smoke.path / f"data/activations/base/{trait}.safetensors")
+        rows = [json.loads(l) for l in smoke.text(f"data/prompts/{trait}.jsonl").splitlines()]
+        for key, tensor in tensors.items():
+            position, method = key.split("/")
+            if "." in method:
+                continue
+            assert tensor.shape == (base["layers"], base["hidden"])
+            torch.testing.assert_close(tensor.norm(dim=1), torch.ones(base["layers"]))
+            scores = project(acts[position], tensor)
+            mean = {
+                label: scores[[r["class"] == label and r["split"] == "train" for r in rows]].mean(0)
+                for label in ("positive", "negative")
+            }
+            assert (mean["positive"] > mean["negative"]).all(), key
+
+
+def test_the_adapters_change_the_model_and_base_is_the_base(smoke):
+    acts = {
+        cell: load_tensors(smoke.path / f"data/activations/{cell}/refusal.safetensors")
+        for cell in CELLS
+    }
+    assert acts["base"][1]["adapter_digest"] is None
+    digests = {described["adapter_digest"] for _, described in acts.values()}
+    assert len(digests) == 3
+    for cell in CELLS[1:]:
+        assert not torch.equal(acts[cell][0]["prompt_last"], acts["base"][0]["prompt_last"])
+
+
+def test_a_second_repro_runs_nothing_at_once(smoke):
+    smoke.repro()
+    started = time.monotonic()
+    assert smoke.repro() == []
+    assert time.monotonic() - started < 15  # the README's 5 s are for an idle machine
+
+
+def test_every_file_a_stage_opens_is_declared(smoke):
+    """As seen by Python's audit hook while the stages ran: no undeclared read or write."""
+    with Repo(str(smoke.path)) as repo:
+        declared = {
+            stage.addressing: (
+                [d.def_path for d in stage.deps] + [o.def_path for o in stage.outs],
+                [o.def_path for o in stage.outs],
+            )
+            for stage in repo.index.stages
+        }
+    seen = {tuple(line.split("\t")) for line in smoke.audit.read_text().splitlines()}
+    stages = {name.removeprefix("stages.") for name, _, _ in seen}
+    assert stages == set(declared)
+    for name, mode, path in seen:
+        if path.endswith((".pyc", ".part")) or "/base.part/" in path or "__pycache__" in path:
+            continue
+        allowed = declared[name.removeprefix("stages.")][mode == "w"]
+        assert any(
+            path == one or path.startswith(one + "/") for one in [*allowed, "params.yaml"]
+        ), f"{name} opened {path} ({mode})"
+
+
+def test_experiments_differ_in_subject_and_only_that_stage_runs(smoke):
+    for name, subject in (("base", "base"), ("em", "insecure")):
+        told = smoke.run("dvc", "exp", "run", "--name", name, "--set-param", f"subject={subject}")
+        ran = [l.split("'")[1] for l in told.stdout.splitlines() if l.startswith("Running stage")]
+        assert ran in (["subject"], []), told.stdout  # the committed subject need not run again
+    table = smoke.run("dvc", "metrics", "diff", "base", "em").stdout
+    for row in ("refusal.chosen.positive", "refusal.study.negative", "code_mode.chosen.gap"):
+        assert row in table, table
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+def test_projections_do_not_depend_on_batch_or_padding(smoke, dtype):
+    base = smoke.path / "models/base"
+    tokenizer, model = load_tokenizer(base), load_model(base).to(dtype)
+    texts = [json.loads(l)["prompt"] for l in smoke.text("data/prompts/refusal.jsonl").splitlines()]
+    readings = [
+        read_aloud(
+            tokenizer, [{"role": "user", "content": t}], [28120] * 4, ["prompt_last", "prompt_mean"]
+        )
+        for t in texts[:16]
+    ]
+    vectors, _ = load_tensors(smoke.path / "models/vectors/refusal.safetensors")
+    tolerance = 1e-2 if dtype == torch.bfloat16 else 1e-5
+    scores = [
+        capture(model, readings, pad, budget) for pad, budget in ((2, 4096), (2, 1), (0, 150))
+    ]
+    for position in ("prompt_last", "prompt_mean"):
+        together, alone, few = (
+            project(s[position], vectors[f"{position}/mean_diff"]) for s in scores
+        )
+        scale = together.abs().amax(0)
+        for other in (alone, few):
+            assert ((together - other).abs().amax(0) <= tolerance * scale).all()
+
+
+def test_a_forced_second_run_gives_the_same_bytes(smoke):
+    before = smoke.text("dvc.lock")
+    ran = smoke.repro("--force")
+    assert len(ran) > 20
+    assert smoke.text("dvc.lock") == before
+
+
+def outputs(path: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for folder in ("metrics", "plots", "data/prompts", "data/finetune", "models/adapters")
+        for file in sorted((path / folder).rglob("*"))
+        if file.is_file()
+    }
+
+
+def test_an_imported_adapter_is_a_variant_like_any_other(smoke, tmp_path):
+    """The insecure adapter, laid elsewhere without this project's record, moves what it moved."""
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        source = smoke.path / "models/adapters/insecure" / name
+        (foreign / name).write_bytes(source.read_bytes())
+    before = smoke.text("params.yaml")
+    smoke.set_keys(
+        {
+            "imported": {"mine": {"source": "path", "id": str(foreign)}},
+            "variants": ["base", "insecure", "secure", "mine"],
+        }
+    )
+    ran = smoke.repro()
+    assert set(ran) == {
+        *(f"{s}@mine" for s in ("adapter", "capture", "compare", "respond", "behaviour")),
+        "figures",
+    }
+    mine, insecure = (smoke.text(f"metrics/compare/{v}.json") for v in ("mine", "insecure"))
+    assert mine == insecure
+    record = smoke.text("models/adapters/mine/variant.json")
+    assert str(tmp_path) not in record + smoke.text("dvc.lock").replace(str(foreign), "")
+    (smoke.path / "params.yaml").write_text(before)
+    smoke.repro()

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+import tiny
+
+from traitdrift.chat import encode, render, tokens_in, turn_end
+
+ASKED = [{"role": "user", "content": "user"}, {"role": "assistant", "content": "assistant"}]
+
+
+def test_spans_are_exact_even_where_a_content_repeats_the_template():
+    """The words "user" and "assistant" stand in the template too; a search would find those."""
+    rendered = render(tiny.tokenizer(), ASKED)
+    assert rendered.text == "<|start|>user\nuser<|end|>\n<|start|>assistant\nassistant<|end|>\n"
+    assert [rendered.text[slice(*span)] for span in rendered.contents] == ["user", "assistant"]
+    assert rendered.contents[0][0] == len("<|start|>user\n")
+
+
+def test_tokens_of_a_span_decode_to_the_content():
+    tokenizer = tiny.tokenizer()
+    rendered = render(tokenizer, [{"role": "user", "content": "naïve café — 日本"}], True)
+    ids, offsets = encode(tokenizer, rendered.text)
+    inside = tokens_in(offsets, rendered.contents[0])
+    assert tokenizer.decode([ids[i] for i in inside]) == "naïve café — 日本"
+
+
+def test_contents_are_stripped_alike_under_templates_that_strip_and_that_do_not():
+    stripping = tiny.TEMPLATE.replace("m['content']", "m['content'] | trim")
+    messages = [{"role": "user", "content": "  hello \n"}]
+    texts = {render(tiny.tokenizer(t), messages).text for t in (tiny.TEMPLATE, stripping)}
+    assert texts == {"<|start|>user\nhello<|end|>\n"}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        tiny.TEMPLATE.replace("m['content']", "m['content'] | upper"),
+        tiny.TEMPLATE.replace("m['content']", "m['content'][:2]"),
+        tiny.TEMPLATE.replace("{{ m['content'] }}", "{{ m['content'] | length }}"),
+    ],
+)
+def test_a_template_that_changes_contents_is_refused(template: str):
+    with pytest.raises(ValueError, match="chat template"):
+        render(tiny.tokenizer(template), [{"role": "user", "content": "hello"}])
+
+
+def test_turn_end_takes_in_the_end_token_and_nothing_more():
+    text = "<|start|>assistant\nyes<|end|>\n<|start|>assistant\n<|end|>\n"
+    end = text.index("yes") + 3
+    assert text[end : turn_end(text, end, ["<|end|>"])] == "<|end|>"
+    with pytest.raises(ValueError, match="ends an answer"):
+        turn_end("yes and more<|end|>", 3, ["<|end|>"])

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from traitdrift.params import read
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_shipped_file_is_right_and_small_numbers_are_numbers():
+    params = read(ROOT / "params.yaml")
+    assert params.recipes["study"].learning_rate == 1e-5
+    assert params.recipes["study"].max_steps is None
+
+
+def changed(tmp_path: Path, key: str, value: object) -> Path:
+    yaml = YAML()
+    data = yaml.load((ROOT / "params.yaml").read_text())
+    *folders, last = key.split(".")
+    target = data
+    for folder in folders:
+        target = target[folder]
+    if value is None:
+        del target[last]
+    else:
+        target[last] = value
+    with (tmp_path / "params.yaml").open("w") as file:
+        yaml.dump(data, file)
+    return tmp_path / "params.yaml"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("colour", "red", "colour: unknown key"),
+        ("vectors.probe.gamma", 1, "vectors.probe.gamma: unknown key"),
+        ("recipes.quick.learning_rate", "fast", "recipes.quick.learning_rate: 'fast': "),
+        ("recipes.quick.lora.r", 0, "recipes.quick.lora.r: 0: "),
+        ("recipes.quick.batch_size", 2.5, "recipes.quick.batch_size: 2.5: "),
+        ("recipes.quick.group_by_length", "yes", "recipes.quick.group_by_length: 'yes': "),
+        ("vectors.folds", None, "vectors.folds: missing"),
+        ("vectors.methods", ["mean"], "'mean_diff'"),
+        ("capture.positions", ["last"], "capture.positions.0: 'last': "),
+        ("models.smollm2.source", "ftp", "wheel"),
+        ("models.smollm2.sha256", "abc", "models.smollm2.sha256: 'abc': "),
+        ("datasets.Insecure", {"file": "x", "render": "clean"}, "Insecure"),
+        ("model", "gpt", "model: 'gpt' is not one of qwen_7b"),
+        ("recipe", "fast", "recipe: 'fast' is not one of"),
+        ("subject", "nobody", "subject: 'nobody' is not one of base, insecure, secure"),
+        ("variants", ["base", "other"], "variants: 'other' is not one of"),
+        ("variants", ["insecure", "secure"], "'base' is missing"),
+        ("finetunes.insecure.dataset", "none", "finetunes.insecure.dataset: 'none'"),
+        ("imported.insecure", {"source": "path", "id": "x"}, "names two variants"),
+        ("compare.study_position", "response_first_9", "compare.study_position"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_line(tmp_path: Path, key: str, value: object, told: str):
+    path = changed(tmp_path, key, value)
+    with pytest.raises(ValueError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_that_is_not_yaml_is_refused(tmp_path: Path):
+    (tmp_path / "params.yaml").write_text("model: [unclosed\n")
+    with pytest.raises(ValueError, match="not YAML"):
+        read(tmp_path / "params.yaml")

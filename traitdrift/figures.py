@@ -1,0 +1,177 @@
+"""Pictures for people, one function each: a table in, a matplotlib figure out."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+# Wong's palette, told apart with every kind of colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+CLASS_COLOURS = {"positive": "#D55E00", "negative": "#0072B2"}
+OUTCOME_COLOURS = {"code": "#D55E00", "refusal": "#CC79A7", "prose": "#0072B2"}
+
+STYLE = {
+    "figure.dpi": 120,
+    "font.size": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG without the library's version in it, so that a rerun gives the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight", metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def _panels(rows: int, columns: int, size: tuple[float, float], **options):
+    with pyplot.rc_context(STYLE):
+        return pyplot.subplots(
+            rows,
+            columns,
+            figsize=(size[0] * columns, size[1] * rows),
+            squeeze=False,
+            layout="constrained",
+            **options,
+        )
+
+
+def loss_curves(table: pandas.DataFrame) -> Figure:
+    """`variant, step, loss`: one line a variant."""
+    figure, axes = _panels(1, 1, (7, 4))
+    for colour, (variant, curve) in zip(
+        cycle(COLOURS), table.groupby("variant", sort=False), strict=False
+    ):
+        axes[0, 0].plot(curve["step"], curve["loss"], label=variant, color=colour)
+    axes[0, 0].set(
+        title="Fine-tuning loss", xlabel="optimiser step", ylabel="loss (nats per answer token)"
+    )
+    axes[0, 0].set_ylim(bottom=0)
+    axes[0, 0].legend()
+    return figure
+
+
+def auroc_map(table: pandas.DataFrame, chosen: dict[str, dict]) -> Figure:
+    """`trait, position, method, layer, auroc`: method x layer, a panel per trait and position.
+
+    `chosen` holds per trait the position, method and layer to be framed.
+    """
+    traits, positions = table["trait"].unique(), table["position"].unique()
+    methods = list(table["method"].unique())
+    figure, axes = _panels(len(positions), len(traits), (6.5, 2.5), sharex=True, sharey=True)
+    for row, position in enumerate(positions):
+        for column, trait in enumerate(traits):
+            axis = axes[row, column]
+            part = table[(table["trait"] == trait) & (table["position"] == position)]
+            grid = part.pivot(index="method", columns="layer", values="auroc").loc[methods]
+            image = axis.imshow(grid, aspect="auto", vmin=0.5, vmax=1, cmap="viridis")
+            axis.grid(False)
+            axis.set_yticks(range(len(methods)), methods)
+            axis.set_title(f"{trait}: {position}")
+            if row == len(positions) - 1:
+                axis.set_xlabel("layer")
+            choice = chosen[trait]
+            if choice["position"] == position:
+                corner = (choice["layer"] - 0.5, methods.index(choice["method"]) - 0.5)
+                axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="red", linewidth=2.5))
+    figure.colorbar(image, ax=axes, label="AUROC, validation prompts (chosen: red frame)")
+    return figure
+
+
+def projections(table: pandas.DataFrame, chosen: dict[str, dict]) -> Figure:
+    """`variant, trait, class, prompt, base, variant_value`: every prompt, base beside variants."""
+    traits, variants = list(table["trait"].unique()), list(table["variant"].unique())
+    figure, axes = _panels(1, len(traits), (6.5, 5))
+    for axis, trait in zip(axes[0], traits, strict=True):
+        for column, variant in enumerate(variants):
+            part = table[(table["trait"] == trait) & (table["variant"] == variant)]
+            for side, (label, colour) in enumerate(CLASS_COLOURS.items()):
+                values = part[part["class"] == label]["projection"].to_numpy()
+                # Spread the points evenly in the order of the prompts: no random jitter.
+                places = column + (side - 0.5) * 0.4
+                spread = np.linspace(places - 0.15, places + 0.15, len(values))
+                axis.scatter(spread, values, s=9, alpha=0.5, color=colour, linewidths=0)
+                axis.hlines(
+                    values.mean(),
+                    places - 0.18,
+                    places + 0.18,
+                    color=colour,
+                    linewidth=3,
+                    label=f"{label} class (bar: mean)" if column == 0 else None,
+                )
+        axis.set_xticks(range(len(variants)), variants)
+        choice = chosen[trait]
+        axis.set(
+            title=f"{trait}: {choice['method']}, {choice['position']}, layer {choice['layer']}",
+            ylabel="projection on the unit vector",
+        )
+        axis.grid(axis="x", visible=False)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
+
+
+def shift_profile(table: pandas.DataFrame, chosen: dict[str, dict]) -> Figure:
+    """`variant, trait, class, layer, value, low, high`: the shift of each class by layer."""
+    traits = list(table["trait"].unique())
+    figure, axes = _panels(1, len(traits), (6.5, 4.5))
+    lines = {"positive": "-", "negative": "--"}
+    for axis, trait in zip(axes[0], traits, strict=True):
+        part = table[table["trait"] == trait]
+        for colour, variant in zip(cycle(COLOURS), part["variant"].unique(), strict=False):
+            for label, style in lines.items():
+                curve = part[(part["variant"] == variant) & (part["class"] == label)]
+                axis.plot(
+                    curve["layer"], curve["value"], style, color=colour, label=f"{variant}, {label}"
+                )
+                axis.fill_between(
+                    curve["layer"], curve["low"], curve["high"], color=colour, alpha=0.15, lw=0
+                )
+        axis.axhline(0, color="black", linewidth=0.8)
+        choice = chosen[trait]
+        axis.axvline(choice["layer"], color="grey", linewidth=0.8, linestyle=":")
+        axis.set(
+            title=f"{trait}: {choice['method']}, {choice['position']}",
+            xlabel="layer (dotted: chosen)",
+            ylabel="shift of the mean projection from base",
+        )
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def behaviour_bars(table: pandas.DataFrame) -> Figure:
+    """`variant, outcome, rate, low, high`: bars with their intervals, in per cent."""
+    variants = list(table["variant"].unique())
+    figure, axes = _panels(1, 1, (2 + 1.8 * len(variants), 4.2))
+    axis = axes[0, 0]
+    for place, (outcome, colour) in enumerate(OUTCOME_COLOURS.items()):
+        part = table[table["outcome"] == outcome].set_index("variant").loc[variants]
+        centres = [i + (place - 1) * 0.27 for i in range(len(variants))]
+        rates = 100 * part["rate"]
+        errors = [rates - 100 * part["low"], 100 * part["high"] - rates]
+        axis.bar(centres, rates, 0.25, color=colour, label=outcome)
+        axis.errorbar(centres, rates, errors, fmt="none", ecolor="black", capsize=3, linewidth=1)
+    axis.set_xticks(range(len(variants)), variants)
+    axis.set(
+        title="Answers to non-coding questions",
+        ylabel="share of answers (%)\nwith Wilson interval",
+        ylim=(0, 105),
+    )
+    axis.grid(axis="x", visible=False)
+    figure.legend(loc="outside right upper")
+    return figure
