@@ -38,16 +38,18 @@ def save(figure: Figure, path: Path) -> None:
     pyplot.close(figure)
 
 
+pyplot.rcParams.update(STYLE)
+
+
 def _panels(rows: int, columns: int, size: tuple[float, float], **options):
-    with pyplot.rc_context(STYLE):
-        return pyplot.subplots(
-            rows,
-            columns,
-            figsize=(size[0] * columns, size[1] * rows),
-            squeeze=False,
-            layout="constrained",
-            **options,
-        )
+    return pyplot.subplots(
+        rows,
+        columns,
+        figsize=(size[0] * columns, size[1] * rows),
+        squeeze=False,
+        layout="constrained",
+        **options,
+    )
 
 
 def loss_curves(table: pandas.DataFrame) -> Figure:
@@ -87,7 +89,11 @@ def auroc_map(table: pandas.DataFrame, chosen: dict[str, dict]) -> Figure:
             choice = chosen[trait]
             if choice["position"] == position:
                 corner = (choice["layer"] - 0.5, methods.index(choice["method"]) - 0.5)
-                axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="red", linewidth=2.5))
+                axis.add_patch(
+                    Rectangle(
+                        corner, 1, 1, fill=False, edgecolor="red", linewidth=2.5, clip_on=False
+                    )
+                )
     figure.colorbar(image, ax=axes, label="AUROC, validation prompts (chosen: red frame)")
     return figure
 

@@ -49,10 +49,9 @@ def imported(path: str) -> set[str]:
         if name.split(".")[0] not in PACKAGES:
             continue
         parts = name.split(".")
-        found |= {"/".join([*parts[:i], "__init__.py"]) for i in range(1, len(parts))}
-        for candidate in (f"{'/'.join(parts)}.py", f"{'/'.join(parts)}/__init__.py"):
-            if (ROOT / candidate).exists():
-                found.add(candidate)
+        candidates = {f"{'/'.join(parts)}.py"}
+        candidates |= {"/".join([*parts[: i + 1], "__init__.py"]) for i in range(len(parts))}
+        found |= {candidate for candidate in candidates if (ROOT / candidate).exists()}
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from pathlib import Path
 
 import pandas
 import pytest
@@ -56,7 +55,7 @@ def test_vectors_describe_themselves_and_are_unit_and_signed(smoke):
         assert described["base_digest"] == base["digest"]
         assert described["trait"] == trait and described["layer_origin"] == 0
         acts, _ = load_tensors(smoke.path / f"data/activations/base/{trait}.safetensors")
-        rows = [json.loads(l) for l in smoke.text(f"data/prompts/{trait}.jsonl").splitlines()]
+        rows = [json.loads(line) for line in smoke.text(f"data/prompts/{trait}.jsonl").splitlines()]
         for key, tensor in tensors.items():
             position, method = key.split("/")
             if "." in method:
@@ -115,7 +114,11 @@ def test_every_file_a_stage_opens_is_declared(smoke):
 def test_experiments_differ_in_subject_and_only_that_stage_runs(smoke):
     for name, subject in (("base", "base"), ("em", "insecure")):
         told = smoke.run("dvc", "exp", "run", "--name", name, "--set-param", f"subject={subject}")
-        ran = [l.split("'")[1] for l in told.stdout.splitlines() if l.startswith("Running stage")]
+        ran = [
+            line.split("'")[1]
+            for line in told.stdout.splitlines()
+            if line.startswith("Running stage")
+        ]
         assert ran in (["subject"], []), told.stdout  # the committed subject need not run again
     table = smoke.run("dvc", "metrics", "diff", "base", "em").stdout
     for row in ("refusal.chosen.positive", "refusal.study.negative", "code_mode.chosen.gap"):
@@ -126,7 +129,9 @@ def test_experiments_differ_in_subject_and_only_that_stage_runs(smoke):
 def test_projections_do_not_depend_on_batch_or_padding(smoke, dtype):
     base = smoke.path / "models/base"
     tokenizer, model = load_tokenizer(base), load_model(base).to(dtype)
-    texts = [json.loads(l)["prompt"] for l in smoke.text("data/prompts/refusal.jsonl").splitlines()]
+    texts = [
+        json.loads(line)["prompt"] for line in smoke.text("data/prompts/refusal.jsonl").splitlines()
+    ]
     readings = [
         read_aloud(
             tokenizer, [{"role": "user", "content": t}], [28120] * 4, ["prompt_last", "prompt_mean"]
@@ -152,15 +157,6 @@ def test_a_forced_second_run_gives_the_same_bytes(smoke):
     ran = smoke.repro("--force")
     assert len(ran) > 20
     assert smoke.text("dvc.lock") == before
-
-
-def outputs(path: Path) -> dict[str, bytes]:
-    return {
-        str(file.relative_to(path)): file.read_bytes()
-        for folder in ("metrics", "plots", "data/prompts", "data/finetune", "models/adapters")
-        for file in sorted((path / folder).rglob("*"))
-        if file.is_file()
-    }
 
 
 def test_an_imported_adapter_is_a_variant_like_any_other(smoke, tmp_path):
