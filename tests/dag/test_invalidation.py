@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import working_copy
+from copies import working_copy
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 

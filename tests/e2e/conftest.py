@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import working_copy
+from copies import working_copy
 from ruamel.yaml import YAML
 
 # Opens a log of the files that a stage's Python opens; Python runs a module of this name first.
