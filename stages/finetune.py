@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from statistics import fmean
 
 import pandas
 
@@ -56,13 +57,12 @@ def main(variant: str) -> None:
         Path("metrics/finetune") / f"{variant}.json",
         {
             "first_loss": round(losses[0], 4),
-            "last_loss": round(sum(losses[-5:]) / len(losses[-5:]), 4),
+            "last_loss": round(losses[-1], 4),
+            "mean_loss_of_last_10_steps": round(fmean(losses[-10:]), 4),
             "steps": len(losses),
             "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "rows": len(rows),
-            "trained_tokens_of_a_pass": sum(
-                label != IGNORED for row in rows for label in row["labels"]
-            ),
+            "answer_tokens": sum(label != IGNORED for row in rows for label in row["labels"]),
         },
     )
     curve = pandas.DataFrame({"step": range(1, len(losses) + 1), "loss": losses})

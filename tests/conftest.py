@@ -15,11 +15,6 @@ sys.path.insert(0, str(ROOT))
 
 
 @pytest.fixture(scope="session")
-def root() -> Path:
-    return ROOT
-
-
-@pytest.fixture(scope="session")
 def shared() -> Path:
     """Real data beside the repository; tests that need it are skipped where it is absent."""
     if not SHARED.exists():

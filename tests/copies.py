@@ -1,9 +1,12 @@
-"""Throw-away copies of this repository."""
+"""Throw-away copies of this repository, and changes to their params.yaml."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,3 +35,21 @@ def working_copy(into: Path) -> Path:
     ):
         subprocess.run(command, cwd=into, check=True)
     return into
+
+
+def set_params(file: Path, values: Mapping[str, object], remove: tuple[str, ...] = ()) -> None:
+    """Write a params.yaml with other values (`{"recipes.quick.lora.r": 4}`), some keys removed."""
+    yaml = YAML()
+    params = yaml.load((file if file.exists() else ROOT / "params.yaml").read_text())
+    for key in [*values, *remove]:
+        *folders, last = key.split(".")
+        target = params
+        for folder in folders:
+            target = target[folder]
+        if key in remove:
+            del target[last]
+        else:
+            target[last] = values[key]
+    file.unlink(missing_ok=True)  # it may be a link to another copy's
+    with file.open("w") as out:
+        yaml.dump(params, out)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from copies import working_copy
+from copies import set_params, working_copy
 from dvc.repo import Repo
-from ruamel.yaml import YAML
 
 STAND_IN = """
 import hashlib, json, pathlib, sys
@@ -41,14 +41,9 @@ class Pipeline:
 
     def __init__(self, path: Path):
         self.path = working_copy(path)
-        for left in ("dvc.lock", "metrics", "plots"):
-            target = self.path / left
-            if target.is_dir():
-                import shutil
-
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+        (self.path / "dvc.lock").unlink(missing_ok=True)
+        for left in ("metrics", "plots"):
+            shutil.rmtree(self.path / left, ignore_errors=True)
         (self.path / "plots/finetune").mkdir(parents=True)
         script = self.path / ".stand-in" / "stand_in.py"
         script.parent.mkdir()
@@ -80,18 +75,8 @@ class Pipeline:
             os.chdir(here)
             os.environ["PATH"] = before
 
-    def set(self, key: str, value: object) -> None:
-        """Change one value of params.yaml."""
-        yaml = YAML()
-        file = self.path / "params.yaml"
-        params = yaml.load(file.read_text())
-        *folders, last = key.split(".")
-        target = params
-        for folder in folders:
-            target = target[folder]
-        target[last] = value
-        with file.open("w") as out:
-            yaml.dump(params, out)
+    def params(self, values: dict[str, object]) -> None:
+        set_params(self.path / "params.yaml", values)
 
     def append(self, path: str, text: str) -> None:
         with (self.path / path).open("a") as file:
@@ -128,32 +113,32 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         {"prompts", "answers", "vectors", *cells("capture", "compare", of=ALL), *ENDS},
     ),
     "a method setting": (
-        lambda p: p.set("vectors.probe.c", 0.5),
+        lambda p: p.params({"vectors.probe.c": 0.5}),
         {"vectors", *cells("compare", of=ALL), *ENDS},
     ),
     "the positions": (
-        lambda p: p.set("capture.positions", ["prompt_last", "prompt_mean"]),
+        lambda p: p.params({"capture.positions": ["prompt_last", "prompt_mean"]}),
         {"vectors", *cells("capture", "compare", of=ALL), *ENDS},
     ),
     "the learning rate": (
-        lambda p: p.set("recipes.quick.learning_rate", 5e-4),
+        lambda p: p.params({"recipes.quick.learning_rate": 5e-4}),
         cells("finetune", "capture", "compare", "respond", "behaviour", of=TUNED) | ENDS,
     ),
     "a data set": (
         lambda p: (
             p.append("data/raw/mine.jsonl", "{}\n"),
-            p.set("datasets.insecure.file", "data/raw/mine.jsonl"),
+            p.params({"datasets.insecure.file": "data/raw/mine.jsonl"}),
         ),
         cells("dataset", "finetune", "capture", "compare", "respond", "behaviour", of=("insecure",))
         | ENDS,
     ),
-    "the subject": (lambda p: p.set("subject", "base"), {"subject"}),
+    "the subject": (lambda p: p.params({"subject": "base"}), {"subject"}),
     "a question": (
         lambda p: p.append("data/raw/questions/study.yaml", "- {id: x, paraphrases: [Why?]}\n"),
         cells("respond", "behaviour", of=ALL) | ENDS,
     ),
     "the sampling temperature": (
-        lambda p: p.set("respond.temperature", 0.7),
+        lambda p: p.params({"respond.temperature": 0.7}),
         cells("respond", "behaviour", of=ALL) | ENDS,
     ),
     "the library module of outcomes": (
@@ -165,11 +150,11 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         {"figures"},
     ),
     "a comparison setting": (
-        lambda p: p.set("compare.resamples", 500),
+        lambda p: p.params({"compare.resamples": 500}),
         cells("compare", of=ALL) | ENDS,
     ),
-    "an unused model": (lambda p: p.set("models.qwen_7b.revision", "other"), set()),
-    "an unused recipe": (lambda p: p.set("recipes.study.learning_rate", 1e-4), set()),
+    "an unused model": (lambda p: p.params({"models.qwen_7b.revision": "other"}), set()),
+    "an unused recipe": (lambda p: p.params({"recipes.study.learning_rate": 1e-4}), set()),
     "a test or the README": (lambda p: p.append("README.md", "more\n"), set()),
 }
 

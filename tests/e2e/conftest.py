@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from copies import working_copy
-from ruamel.yaml import YAML
+from copies import set_params, working_copy
 
 # Opens a log of the files that a stage's Python opens; Python runs a module of this name first.
 AUDIT = """
@@ -70,22 +69,9 @@ class Smoke:
         told = self.run("dvc", "repro", *arguments, **environment).stdout
         return [line.split("'")[1] for line in told.splitlines() if line.startswith("Running")]
 
-    def set(self, **values: object) -> None:
-        """Change params.yaml; two underscores stand for the dot of a key."""
-        self.set_keys({key.replace("__", "."): value for key, value in values.items()})
-
-    def set_keys(self, values: dict[str, object]) -> None:
-        yaml = YAML()
-        file = self.path / "params.yaml"
-        params = yaml.load(file.read_text())
-        for key, value in values.items():
-            *folders, last = key.split(".")
-            target = params
-            for folder in folders:
-                target = target[folder]
-            target[last] = value
-        with file.open("w") as out:
-            yaml.dump(params, out)
+    def params(self, values: dict[str, object]) -> None:
+        """Change values of params.yaml by their dotted keys."""
+        set_params(self.path / "params.yaml", values)
 
     def text(self, path: str) -> str:
         return (self.path / path).read_text()
@@ -97,7 +83,7 @@ def smoke(tmp_path_factory) -> Smoke:
     hooks = tmp_path_factory.mktemp("audit")
     (hooks / "sitecustomize.py").write_text(AUDIT)
     smoke = Smoke(path, hooks / "log.tsv")
-    smoke.set_keys(SMALL)
+    smoke.params(SMALL)
     smoke.repro(AUDIT_LOG=str(smoke.audit), PYTHONPATH=str(hooks))
     smoke.run("git", "add", "--all")
     smoke.run("git", "commit", "--quiet", "--message", "smoke")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 
 def snapshot(path: Path) -> dict[str, bytes]:
@@ -109,8 +109,6 @@ CASES = {
 @pytest.fixture
 def copy(smoke, tmp_path):
     """The finished run, to be spoiled: files are linked, except those that cases change."""
-    import os
-
     target = tmp_path / "copy"
     shutil.copytree(
         smoke.path, target, copy_function=os.link, ignore=shutil.ignore_patterns(".git", ".dvc")
@@ -132,17 +130,7 @@ def test_one_line_exit_code_1_and_outputs_kept(copy, case: str):
     if callable(spoil):
         spoil(copy.path)
     else:
-        yaml = YAML()
-        params = yaml.load((copy.path / "params.yaml").read_text())
-        for key, value in spoil.items():
-            *folders, last = key.split(".")
-            target = params
-            for folder in folders:
-                target = target[folder]
-            target[last] = value
-        (copy.path / "params.yaml").unlink()
-        with (copy.path / "params.yaml").open("w") as file:
-            yaml.dump(params, file)
+        copy.params(spoil)
     before = snapshot(copy.path)
     name, *cells = stage.split()
     done = copy.run("python", "-m", f"stages.{name}", *cells, ok=False)

@@ -93,7 +93,7 @@ def test_every_file_a_stage_opens_is_declared(smoke):
     """As seen by Python's audit hook while the stages ran: no undeclared read or write."""
     with Repo(str(smoke.path)) as repo:
         declared = {
-            stage.addressing: (
+            stage.name: (
                 [d.def_path for d in stage.deps] + [o.def_path for o in stage.outs],
                 [o.def_path for o in stage.outs],
             )
@@ -139,17 +139,18 @@ def test_projections_do_not_depend_on_batch_or_padding(smoke, dtype):
         for t in texts[:16]
     ]
     vectors, _ = load_tensors(smoke.path / "models/vectors/refusal.safetensors")
-    tolerance = 1e-2 if dtype == torch.bfloat16 else 1e-5
     scores = [
         capture(model, readings, pad, budget) for pad, budget in ((2, 4096), (2, 1), (0, 150))
     ]
     for position in ("prompt_last", "prompt_mean"):
-        together, alone, few = (
-            project(s[position], vectors[f"{position}/mean_diff"]) for s in scores
-        )
-        scale = together.abs().amax(0)
+        vector = vectors[f"{position}/mean_diff"]
+        together, alone, few = (project(s[position], vector) for s in scores)
+        # bfloat16 rounds the whole residual stream, whose norm can be 100 times the projection:
+        # its error is relative to that norm. float32 is held to the projection itself.
+        norm = scores[0][position].float().norm(dim=-1)
+        allowed = 1e-2 * norm if dtype == torch.bfloat16 else 1e-5 * together.abs().amax(0)
         for other in (alone, few):
-            assert ((together - other).abs().amax(0) <= tolerance * scale).all()
+            assert ((together - other).abs() <= allowed).all()
 
 
 def test_a_forced_second_run_gives_the_same_bytes(smoke):
@@ -167,7 +168,7 @@ def test_an_imported_adapter_is_a_variant_like_any_other(smoke, tmp_path):
         source = smoke.path / "models/adapters/insecure" / name
         (foreign / name).write_bytes(source.read_bytes())
     before = smoke.text("params.yaml")
-    smoke.set_keys(
+    smoke.params(
         {
             "imported": {"mine": {"source": "path", "id": str(foreign)}},
             "variants": ["base", "insecure", "secure", "mine"],

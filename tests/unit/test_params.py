@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+from copies import set_params
 
 from traitdrift.params import read
 
@@ -17,19 +17,12 @@ def test_the_shipped_file_is_right_and_small_numbers_are_numbers():
 
 
 def changed(tmp_path: Path, key: str, value: object) -> Path:
-    yaml = YAML()
-    data = yaml.load((ROOT / "params.yaml").read_text())
-    *folders, last = key.split(".")
-    target = data
-    for folder in folders:
-        target = target[folder]
+    file = tmp_path / "params.yaml"
     if value is None:
-        del target[last]
+        set_params(file, {}, remove=(key,))
     else:
-        target[last] = value
-    with (tmp_path / "params.yaml").open("w") as file:
-        yaml.dump(data, file)
-    return tmp_path / "params.yaml"
+        set_params(file, {key: value})
+    return file
 
 
 @pytest.mark.parametrize(
