@@ -34,7 +34,7 @@ class GumbelNoise(LogitsProcessor):
     """
 
     def __init__(self, draws: Sequence[Draw]):
-        self.temperatures = [draw.temperature for draw in draws]
+        self.temperatures = torch.tensor([[draw.temperature] for draw in draws])
         self.generators = []
         for draw in draws:
             digest = hashlib.sha256(draw.seed.encode("utf-8")).digest()
@@ -43,13 +43,12 @@ class GumbelNoise(LogitsProcessor):
             )
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        scores = scores.float()
-        for row, temperature in enumerate(self.temperatures):
-            if temperature > 0:
-                # -log of a standard exponential is a standard Gumbel variable.
-                noise = torch.empty(scores.shape[1]).exponential_(generator=self.generators[row])
-                scores[row] = scores[row] / temperature - noise.log().to(scores.device)
-        return scores
+        noise = torch.empty(scores.shape)
+        for row, generator in enumerate(self.generators):
+            noise[row].exponential_(generator=generator)
+        # -log of a standard exponential is a standard Gumbel variable; times the temperature it
+        # leaves the order of logits / temperature + noise, and adds nothing at temperature 0.
+        return scores.float() - (self.temperatures * noise.log()).to(scores.device)
 
 
 @torch.inference_mode()

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 __all__ = ["Pair", "Scenario", "load_scenarios", "messages", "synthesize"]
 
@@ -246,8 +247,8 @@ def load_scenarios(folder: Path) -> list[Scenario]:
 
 def _entries(path: Path) -> list[Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from error
     listed = isinstance(content, dict) and isinstance(content.get("scenarios"), list)
     if not listed:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 RAW = Path(__file__).resolve().parents[2] / "data" / "raw"
 TRAITS = ("refusal", "code_mode")
@@ -38,7 +38,7 @@ def read_prompts(trait: str, label: str) -> list[str]:
 
 def read_questions(name: str) -> list[dict[str, Any]]:
     text = (RAW / "questions" / f"{name}.yaml").read_text(encoding="ascii")
-    entries = yaml.safe_load(text)
+    entries = YAML(typ="safe", pure=True).load(text)
     assert isinstance(entries, list)
     return entries
 
