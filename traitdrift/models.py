@@ -98,10 +98,9 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
     if kind != "none":
         from peft import PeftModel
 
-        # The adapter runs in the base's dtype: one rounding for every variant, and no float32
-        # matrix products beside bfloat16 ones.
+        # The adapter runs in the dtype of the layer it adapts: no float32 matrix products beside
+        # bfloat16 ones. The model itself is not cast: rotary frequencies stay float32.
         model = PeftModel.from_pretrained(model, str(variant), autocast_adapter_dtype=False)
-        model = model.to(getattr(torch, record["dtype"]))
     return model.eval()
 
 

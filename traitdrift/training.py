@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import Trainer, TrainingArguments, set_seed
+from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments, set_seed
 from transformers.trainer_utils import enable_full_determinism
 
 from traitdrift.chat import encode, tokens_in
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IGNORED = -100
+# Few widths instead of one a batch: kernels are prepared, and memory cut up, once for each.
+PADDED_TO = 64
 
 
 def labelled(
@@ -39,28 +41,12 @@ def labelled(
     return {"input_ids": ids, "labels": labels}
 
 
-def collate(rows: Sequence[dict[str, list[int]]], pad: int) -> dict[str, torch.Tensor]:
-    """Pad rows on the right to `[row, token]`."""
-    width = max(len(row["input_ids"]) for row in rows)
-
-    def padded(key: str, value: int) -> torch.Tensor:
-        return torch.tensor([row[key] + [value] * (width - len(row[key])) for row in rows])
-
-    ids, labels = padded("input_ids", pad), padded("labels", IGNORED)
-    lengths = torch.tensor([[len(row["input_ids"])] for row in rows])
-    return {
-        "input_ids": ids,
-        "attention_mask": (torch.arange(width) < lengths).long(),
-        "labels": labels,
-    }
-
-
 def finetune(
     model: PreTrainedModel,
     rows: Sequence[dict[str, list[int]]],
     recipe: Recipe,
     seed: int,
-    pad: int,
+    tokenizer: PreTrainedTokenizerBase,
     scratch: str,
 ) -> tuple[PeftModel, list[float]]:
     """Train a LoRA adapter over a frozen base; returns the adapted model and the loss per step.
@@ -100,6 +86,7 @@ def finetune(
             train_sampling_strategy="group_by_length" if recipe.group_by_length else "random",
             logging_strategy="steps",
             logging_steps=1,
+            logging_nan_inf_filter=False,  # it would log a diverged step as a loss of 0
             save_strategy="no",
             report_to=[],
             use_cpu=not torch.cuda.is_available(),
@@ -109,7 +96,9 @@ def finetune(
             dataloader_pin_memory=torch.cuda.is_available(),
         ),
         train_dataset=list(rows),
-        data_collator=lambda batch: collate(batch, pad),
+        data_collator=DataCollatorForSeq2Seq(
+            tokenizer, pad_to_multiple_of=PADDED_TO, label_pad_token_id=IGNORED
+        ),
     )
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -12,7 +12,7 @@ from traitdrift.artifacts import read_json, write_json
 from traitdrift.conversations import rendered_row
 from traitdrift.models import VARIANT_RECORD, base_record, load_model
 from traitdrift.params import Lora, Recipe
-from traitdrift.training import IGNORED, collate, finetune, labelled
+from traitdrift.training import finetune, labelled
 
 RECIPE = Recipe(
     lora=Lora(
@@ -51,7 +51,9 @@ def rows() -> list[dict]:
 
 def train(scratch: Path, seed: int = 0):
     scratch.mkdir(exist_ok=True)
-    return finetune(tiny.llama(), rows(), RECIPE, seed, pad=257, scratch=str(scratch))
+    return finetune(
+        tiny.llama(), rows(), RECIPE, seed, tokenizer=tiny.tokenizer(), scratch=str(scratch)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -106,16 +108,6 @@ def test_a_saved_variant_loads_over_the_base(trained):
         torch.testing.assert_close(loaded(ids).logits, model.eval()(ids).logits)
     plain = load_model(folder / "base", folder / "adapters/base")
     assert not isinstance(plain, PeftModel)
-
-
-def test_collation_pads_labels_and_mask():
-    batch = collate(
-        [{"input_ids": [1, 2, 3], "labels": [IGNORED, 2, 3]}, {"input_ids": [4], "labels": [4]}],
-        pad=9,
-    )
-    assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 9, 9]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert batch["labels"].tolist() == [[IGNORED, 2, 3], [4, IGNORED, IGNORED]]
 
 
 def test_an_adapter_of_this_base_is_accepted(trained):
