@@ -8,7 +8,7 @@ from pathlib import Path
 from stages import run
 from traitdrift.artifacts import SCHEMA_VERSION, file_digest, write_json, write_jsonl
 from traitdrift.conversations import prompt_key, read_conversations, rendered_row, split
-from traitdrift.models import base_record, load_tokenizer
+from traitdrift.models import base_record, end_tokens, load_tokenizer
 from traitdrift.params import read
 
 BASE = Path("models/base")
@@ -22,11 +22,9 @@ def main(name: str) -> None:
     train, held_out = split(conversations, params.split.held_out, params.split.seed)
 
     tokenizer = load_tokenizer(BASE)
+    ends = end_tokens(BASE, tokenizer)
     sides = {
-        side: [
-            rendered_row(tokenizer, conversations[row], dataset.render, [tokenizer.eos_token])
-            for row in rows
-        ]
+        side: [rendered_row(tokenizer, conversations[row], dataset.render, ends) for row in rows]
         for side, rows in (("train", train), ("held_out", held_out))
     }
     for side, rows in sides.items():

@@ -36,7 +36,7 @@ def main(variant: str) -> None:
     ]
 
     with tempfile.TemporaryDirectory() as scratch:
-        model, losses = finetune(load_model(BASE), rows, recipe, recipe.seed, tokenizer, scratch)
+        model, losses = finetune(load_model(BASE), rows, recipe, tokenizer, scratch)
         model.save_pretrained(scratch)
         digest = keep_adapter(Path(scratch), ADAPTERS / variant, base["id"])
 

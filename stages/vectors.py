@@ -82,21 +82,21 @@ def extract(
             [values[chosen_rows(label, split)].float() for label in ("positive", "negative")]
             for split in ("train", "validation")
         )
+        # A small trait may not fill every fold with two prompts of each class.
+        folds = min(settings.folds, len(pos) // 2, len(neg) // 2)
         tensors[f"{position}/positive.mean"] = pos.mean(0)
         tensors[f"{position}/negative.mean"] = neg.mean(0)
         for name in settings.methods:
             method = METHODS[name]
-            folds = evaluation.cross_validate(
-                pos, neg, method, knobs, settings.folds, settings.seed
-            )
+            unseen = evaluation.cross_validate(pos, neg, method, knobs, folds, settings.seed)
             vectors = method(pos, neg, knobs)
             threshold = evaluation.threshold(
                 evaluation.project(pos, vectors), evaluation.project(neg, vectors)
             )
             held = evaluation.project(pos_val, vectors), evaluation.project(neg_val, vectors)
             figures = {
-                "cv_auroc": folds["auroc"],
-                "cv_cohens_d": folds["cohens_d"],
+                "cv_auroc": unseen["auroc"],
+                "cv_cohens_d": unseen["cohens_d"],
                 "auroc": evaluation.auroc(*held),
                 "balanced_accuracy": evaluation.balanced_accuracy(*held, threshold),
                 "cohens_d": evaluation.cohens_d(*held),

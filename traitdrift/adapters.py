@@ -72,9 +72,10 @@ def check_adapter(folder: Path, base: Path, record: dict[str, Any]) -> dict[str,
     if config.get("peft_type") != "LORA":
         raise ValueError(f"{folder}: a {config.get('peft_type')} adapter; only LORA is supported")
     made = folder / VARIANT_RECORD
-    if made.exists() and read_json(made)["base_digest"] != record["digest"]:
+    made_for = read_json(made).get("base_digest") if made.exists() else None
+    if made_for not in (None, record["digest"]):
         raise ValueError(
-            f"{folder}: made for a base of digest {read_json(made)['base_digest'][:12]}, but "
+            f"{folder}: made for a base of digest {made_for[:12]}, but "
             f"models/base has {record['digest'][:12]}; choose its own base by `model`"
         )
     named = config.get("base_model_name_or_path") or ""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+from jinja2 import TemplateError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 Message = dict[str, str]
 Span = tuple[int, int]
 
+# The date of every conversation.
+DAY = datetime(2025, 1, 1)
 # Private-use characters that mark a message's content while the template renders it. They show
 # where the content stands without searching for its words, which may occur elsewhere too.
 OPEN, CLOSE = "\ue0f0", "\ue0f1"
@@ -41,11 +46,17 @@ def render(
             raise ValueError("a message holds a private-use character U+E0F0 or U+E0F1; remove it")
 
     def through_template(contents: list[str]) -> str:
-        return tokenizer.apply_chat_template(
-            [{**m, "content": c} for m, c in zip(messages, contents, strict=True)],
-            tokenize=False,
-            add_generation_prompt=generation_prompt,
-        )
+        try:
+            return tokenizer.apply_chat_template(
+                [{**m, "content": c} for m, c in zip(messages, contents, strict=True)],
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
+                # Templates that tell the model today's date tell it the same one every day.
+                strftime_now=DAY.strftime,
+            )
+        except TemplateError as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise ValueError(f"the chat template refuses a conversation of {roles}: {error}")
 
     contents = [message["content"].strip() for message in messages]
     plain = through_template(contents)

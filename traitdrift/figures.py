@@ -99,7 +99,7 @@ def auroc_map(table: pandas.DataFrame, chosen: dict[str, dict]) -> Figure:
 
 
 def projections(table: pandas.DataFrame, chosen: dict[str, dict]) -> Figure:
-    """`variant, trait, class, prompt, base, variant_value`: every prompt, base beside variants."""
+    """`variant, trait, class, prompt, base, projection`: every prompt, base beside variants."""
     traits, variants = list(table["trait"].unique()), list(table["variant"].unique())
     figure, axes = _panels(1, len(traits), (6.5, 5))
     for axis, trait in zip(axes[0], traits, strict=True):

@@ -43,12 +43,12 @@ class GumbelNoise(LogitsProcessor):
             )
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        noise = torch.empty(scores.shape)
+        noise = torch.empty(scores.shape)  # on the CPU: the same draws on every device
         for row, generator in enumerate(self.generators):
             noise[row].exponential_(generator=generator)
         # -log of a standard exponential is a standard Gumbel variable; times the temperature it
         # leaves the order of logits / temperature + noise, and adds nothing at temperature 0.
-        return scores.float() - (self.temperatures * noise.log()).to(scores.device)
+        return scores.float() - (self.temperatures * noise.clamp_min(1e-30).log()).to(scores.device)
 
 
 @torch.inference_mode()

@@ -54,7 +54,7 @@ class MethodSettings:
     gradient_max_steps: int = 2000
     gradient_shrinkage: float = 0.5
     ica_components: int = 8
-    ica_max_iterations: int = 500
+    ica_max_iterations: int = 1000
 
 
 @contextmanager

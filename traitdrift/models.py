@@ -78,7 +78,7 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
     Raises ValueError where the adapter was made for another base.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
     record = base_record(base)
     kind = "none"
@@ -94,6 +94,14 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
     placement = {"device_map": "auto"} if torch.cuda.is_available() else {}
     model = AutoModelForCausalLM.from_pretrained(
         where, dtype=getattr(torch, record["dtype"]), **options, **placement
+    )
+    # A model's own defaults (Qwen ships a repetition penalty) would shape every answer behind
+    # the parameters' back: only its special tokens are kept.
+    model.generation_config = GenerationConfig(
+        **{
+            name: getattr(model.generation_config, name)
+            for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+        }
     )
     if kind != "none":
         from peft import PeftModel
@@ -128,10 +136,20 @@ def blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
     return found[0]
 
 
-def end_token_ids(model_or_tokenizer: Any) -> list[int]:
-    """Ids that end a turn, from the generation config of a model or the eos of a tokenizer."""
-    config = getattr(model_or_tokenizer, "generation_config", None)
-    ids = config.eos_token_id if config is not None else model_or_tokenizer.eos_token_id
+def end_token_ids(model: PreTrainedModel) -> list[int]:
+    """Ids that end a turn, from the model's generation config."""
+    ids = model.generation_config.eos_token_id
     if ids is None:
         raise ValueError("the model names no end-of-turn token; set eos_token_id in its config")
     return list(ids) if isinstance(ids, (list, tuple)) else [ids]
+
+
+def end_tokens(base: Path, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Texts of the tokens that end a turn: those of generation_config.json, and the eos.
+
+    Some families (Gemma) end a turn by another token than the end of the text.
+    """
+    path = base / "generation_config.json"
+    ids = (read_json(path).get("eos_token_id") if path.exists() else None) or []
+    ids = [*(ids if isinstance(ids, list) else [ids]), tokenizer.eos_token_id]
+    return tokenizer.convert_ids_to_tokens(sorted({i for i in ids if i is not None}))

@@ -134,7 +134,7 @@ class Probe(Section):
 
 class Gradient(Section):
     learning_rate: Annotated[float, Field(gt=0)]
-    shrinkage: Annotated[float, Field(ge=0, le=1)]
+    shrinkage: Annotated[float, Field(gt=0, le=1)]
     tolerance: Annotated[float, Field(gt=0)]
     max_steps: Count
 
@@ -219,6 +219,11 @@ class Params(Section):
         known("subject", self.subject, self.variants)
         known("compare.study_position", self.compare.study_position, self.capture.positions)
         known("compare.study_method", self.compare.study_method, self.vectors.methods)
+        if self.prompts.train < 2 * self.vectors.folds:
+            raise ValueError(
+                f"prompts.train: {self.prompts.train} prompts are too few for vectors.folds: "
+                f"{self.vectors.folds}; each fold needs two of each class"
+            )
         if set(self.vectors.methods) == {"random"}:
             raise ValueError("vectors.methods: random alone is only the null; add a method")
         return self

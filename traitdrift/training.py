@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -45,7 +46,6 @@ def finetune(
     model: PreTrainedModel,
     rows: Sequence[dict[str, list[int]]],
     recipe: Recipe,
-    seed: int,
     tokenizer: PreTrainedTokenizerBase,
     scratch: str,
 ) -> tuple[PeftModel, list[float]]:
@@ -54,8 +54,14 @@ def finetune(
     The base stays in its dtype; the adapter's weights and the optimiser are float32, and
     matrix products run in the base's dtype by autocast. `scratch` is a folder for the Trainer.
     """
+    if "8bit" in recipe.optimizer and find_spec("bitsandbytes") is None:
+        raise ValueError(
+            f"optimizer {recipe.optimizer}: needs bitsandbytes; `pip install bitsandbytes` or "
+            "choose adamw_torch"
+        )
     # Deterministic kernels where torch has them, so that a second run gives the same bytes.
-    enable_full_determinism(seed, warn_only=True) if torch.cuda.is_available() else set_seed(seed)
+    set_up = enable_full_determinism if torch.cuda.is_available() else set_seed
+    set_up(recipe.seed)
     adapted = get_peft_model(
         model,
         LoraConfig(
@@ -90,8 +96,8 @@ def finetune(
             save_strategy="no",
             report_to=[],
             use_cpu=not torch.cuda.is_available(),
-            seed=seed,
-            data_seed=seed,
+            seed=recipe.seed,
+            data_seed=recipe.seed,
             remove_unused_columns=False,
             dataloader_pin_memory=torch.cuda.is_available(),
         ),

@@ -143,15 +143,15 @@ def test_one_line_exit_code_1_and_outputs_kept(copy, case: str):
 
 
 def test_after_a_failed_repro_the_earlier_outputs_come_back(smoke):
-    """DVC clears a stage's outputs before its command; `dvc checkout` has them in its cache."""
-    before = snapshot(smoke.path)
-    file = smoke.path / "data/raw/traits/refusal/positive.txt"
-    text = file.read_text()
-    file.write_text("\n".join(text.splitlines()[:5]) + "\n")
+    """DVC clears a stage's outputs before its command: its cache and git have them."""
+    before, params = snapshot(smoke.path), smoke.text("params.yaml")
+    smoke.params({"vectors.gamma": 1})
     failed = smoke.run("dvc", "repro", ok=False)
     assert failed.returncode != 0
-    assert "5 prompts; at least 10 a class are needed" in failed.stderr
-    file.write_text(text)
+    assert "vectors.gamma: unknown key" in failed.stderr
+    assert snapshot(smoke.path) != before
+    (smoke.path / "params.yaml").write_text(params)
     smoke.run("dvc", "checkout", "--force")
+    smoke.run("git", "restore", "metrics", "plots")
     assert snapshot(smoke.path) == before
     assert smoke.repro() == []

@@ -13,8 +13,11 @@ from dvc.repo import Repo
 
 from traitdrift.activations import capture, read_aloud
 from traitdrift.artifacts import load_tensors
+from traitdrift.conversations import read_conversations, rendered_row
 from traitdrift.evaluation import project
-from traitdrift.models import load_model, load_tokenizer
+from traitdrift.models import end_tokens, load_model, load_tokenizer
+from traitdrift.params import read
+from traitdrift.training import labelled
 
 CELLS = ("base", "insecure", "secure")
 
@@ -103,7 +106,8 @@ def test_every_file_a_stage_opens_is_declared(smoke):
     stages = {name.removeprefix("stages.") for name, _, _ in seen}
     assert stages == set(declared)
     for name, mode, path in seen:
-        if path.endswith((".pyc", ".part")) or "/base.part/" in path or "__pycache__" in path:
+        path = path.removesuffix(".part").replace("/base.part/", "/base/")
+        if path.endswith(".pyc") or "__pycache__" in path:
             continue
         allowed = declared[name.removeprefix("stages.")][mode == "w"]
         assert any(
@@ -151,6 +155,17 @@ def test_projections_do_not_depend_on_batch_or_padding(smoke, dtype):
         allowed = 1e-2 * norm if dtype == torch.bfloat16 else 1e-5 * together.abs().amax(0)
         for other in (alone, few):
             assert ((together - other).abs() <= allowed).all()
+
+
+def test_the_default_recipe_trains_on_every_row_of_the_papers_file(smoke, shared):
+    """The longest prompts of the 6,000 leave room for their answers."""
+    recipe = read(smoke.path / "params.yaml").recipes["quick"]
+    base = smoke.path / "models/base"
+    tokenizer = load_tokenizer(base)
+    conversations = read_conversations(shared / "emergent_misalignment/insecure.jsonl.gz")
+    for conversation in sorted(conversations, key=lambda c: -len(c[0]["content"]))[:200]:
+        row = rendered_row(tokenizer, conversation, "clean", end_tokens(base, tokenizer))
+        assert labelled(tokenizer, row, recipe.max_tokens)["input_ids"]
 
 
 def test_a_forced_second_run_gives_the_same_bytes(smoke):

@@ -50,3 +50,15 @@ def test_turn_end_takes_in_the_end_token_and_nothing_more():
     assert text[end : turn_end(text, end, ["<|end|>"])] == "<|end|>"
     with pytest.raises(ValueError, match="ends an answer"):
         turn_end("yes and more<|end|>", 3, ["<|end|>"])
+
+
+def test_a_template_that_tells_the_date_tells_the_same_one_every_day():
+    dated = "{{ strftime_now('%d %B %Y') }}\n" + tiny.TEMPLATE
+    rendered = render(tiny.tokenizer(dated), [{"role": "user", "content": "hello"}])
+    assert rendered.text.startswith("01 January 2025\n")
+
+
+def test_a_conversation_that_the_template_refuses_is_a_wrong_input():
+    strict = "{{ raise_exception('no system role') }}"
+    with pytest.raises(ValueError, match="refuses a conversation of system, user: no system role"):
+        render(tiny.tokenizer(strict), [{"role": r, "content": "x"} for r in ("system", "user")])

@@ -6,6 +6,7 @@ import pytest
 import tiny
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 
 from traitdrift.adapters import WEIGHTS, check_adapter, keep_adapter
 from traitdrift.artifacts import read_json, write_json
@@ -49,11 +50,10 @@ def rows() -> list[dict]:
     ]
 
 
-def train(scratch: Path, seed: int = 0):
+def train(scratch: Path, **changes: object):
     scratch.mkdir(exist_ok=True)
-    return finetune(
-        tiny.llama(), rows(), RECIPE, seed, tokenizer=tiny.tokenizer(), scratch=str(scratch)
-    )
+    recipe = RECIPE.model_copy(update=changes)
+    return finetune(tiny.llama(), rows(), recipe, tiny.tokenizer(), str(scratch))
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,38 @@ def test_a_saved_variant_loads_over_the_base(trained):
         torch.testing.assert_close(loaded(ids).logits, model.eval()(ids).logits)
     plain = load_model(folder / "base", folder / "adapters/base")
     assert not isinstance(plain, PeftModel)
+
+
+def test_a_diverged_run_is_an_error(tmp_path: Path):
+    with pytest.raises(ValueError, match="the training loss is not finite"):
+        train(tmp_path / "scratch", learning_rate=1e30)
+
+
+def test_an_adapter_that_does_nothing_leaves_bfloat16_as_it_is(trained, tmp_path: Path):
+    """Bit for bit: peft's wrapping may not round what the base keeps in float32."""
+    folder, _, _ = trained
+    base = tiny.save_base(tmp_path / "base", tiny.llama(dtype=torch.bfloat16))
+    keep_adapter(folder / "adapters/tuned", tmp_path / "idle", "tiny")
+    weights = load_file(tmp_path / "idle" / WEIGHTS)
+    save_file(
+        {k: torch.zeros_like(v) if "lora_B" in k else v for k, v in weights.items()},
+        tmp_path / "idle" / WEIGHTS,
+    )
+    write_json(
+        tmp_path / "idle" / VARIANT_RECORD,
+        {"kind": "import", "base_digest": base_record(base)["digest"]},
+    )
+    ids = torch.tensor([list(b"a sequence long enough for angles to differ " * 4)])
+    plain, idle = load_model(base), load_model(base, tmp_path / "idle")
+    assert torch.equal(plain(ids).logits, idle(ids).logits)
+
+
+def test_a_models_own_generation_defaults_do_not_shape_answers(tmp_path: Path):
+    model = tiny.llama()
+    model.generation_config.repetition_penalty = 1.3
+    loaded = load_model(tiny.save_base(tmp_path / "base", model))
+    assert loaded.generation_config.repetition_penalty in (None, 1.0)
+    assert loaded.generation_config.eos_token_id == 257
 
 
 def test_an_adapter_of_this_base_is_accepted(trained):
