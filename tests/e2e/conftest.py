@@ -20,7 +20,8 @@ if log and "stages." in " ".join(sys.orig_argv):
     def hook(event, arguments):
         if event == "open" and isinstance(arguments[0], str):
             path = os.path.abspath(arguments[0])
-            if path.startswith(here):
+            # Parsed text has a name in angle brackets, "<unknown>", and is no file.
+            if path.startswith(here) and not arguments[0].startswith("<"):
                 writes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
                 with open(os.dup(file.fileno()), "a") as out:
                     out.write(f"{name}\\t{'w' if writes else 'r'}\\t{path[len(here):]}\\n")
