@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.activations import prompt_ids
 from traitdrift.artifacts import write_jsonl
+from traitdrift.asking import asked, draws
 from traitdrift.batches import token_budget
-from traitdrift.generation import Draw, generate
+from traitdrift.generation import generate
 from traitdrift.models import load_model, load_tokenizer
 from traitdrift.params import read
 from traitdrift.progress import progress
@@ -21,27 +21,20 @@ OUT = Path("data/responses")
 
 def main(variant: str) -> None:
     settings = read().respond
-    questions = read_questions(Path(settings.questions), settings.samples, settings.temperature)
-    asked = [
-        (question, paraphrase, sample)
-        for question in questions
-        for paraphrase in question.paraphrases
-        for sample in range(question.samples)
-    ]
+    questions = asked(
+        read_questions(Path(settings.questions), settings.samples, settings.temperature)
+    )
     tokenizer = load_tokenizer(BASE)
-    draws = [
-        Draw(
-            ids=prompt_ids(tokenizer, question.messages(paraphrase))[0],
-            temperature=question.temperature,
-            # The same seed for every variant: common random numbers narrow the comparison.
-            seed=f"{settings.seed}|{question.id}|{paraphrase}|{sample}",
-        )
-        for question, paraphrase, sample in asked
-    ]
+    rollouts = draws(tokenizer, questions, settings.seed)
     model = load_model(BASE, ADAPTERS / variant)
-    with progress(f"respond {variant}", len(draws)) as advance:
+    with progress(f"respond {variant}", len(rollouts)) as advance:
         answers = generate(
-            model, draws, settings.max_tokens, tokenizer.pad_token_id, token_budget(32768), advance
+            model,
+            rollouts,
+            settings.max_tokens,
+            tokenizer.pad_token_id,
+            token_budget(32768),
+            advance,
         )
     write_jsonl(
         OUT / f"{variant}.jsonl",
@@ -58,7 +51,7 @@ def main(variant: str) -> None:
                 "ids": answer,
                 "complete": len(answer) < settings.max_tokens,
             }
-            for (question, paraphrase, sample), answer in zip(asked, answers, strict=True)
+            for (question, paraphrase, sample), answer in zip(questions, answers, strict=True)
         ),
     )
 

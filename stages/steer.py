@@ -10,11 +10,10 @@ from pathlib import Path
 import pandas
 
 from stages import run
-from traitdrift.activations import prompt_ids
 from traitdrift.artifacts import load_tensors, read_jsonl, write_csv, write_json
+from traitdrift.asking import asked, draws
 from traitdrift.batches import token_budget
 from traitdrift.effects import effect_rows, effect_table
-from traitdrift.generation import Draw
 from traitdrift.models import base_record, load_model, load_tokenizer
 from traitdrift.outcomes import classify
 from traitdrift.params import Steer, read
@@ -22,7 +21,7 @@ from traitdrift.progress import progress
 from traitdrift.questions import read_questions
 from traitdrift.statistics import significant
 from traitdrift.steering import check_base, conditions, mean_norm, random_direction, read_vector
-from traitdrift.trials import answer_under, log_probabilities
+from traitdrift.trials import answer_under, log_probabilities, paragraphs
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -48,30 +47,19 @@ def main(variant: str) -> None:
     norm = base_norm(settings, layer)
     null = random_direction(len(vector), settings.seed)
     interventions = conditions(vector, null, norm, settings.coefficients)
-    asked = [
-        (question, paraphrase, sample)
-        for question in read_questions(Path(respond.questions), 1, respond.temperature)
-        for paraphrase in question.paraphrases
-        for sample in range(settings.samples)
-    ]
     tokenizer = load_tokenizer(BASE)
+    questions = asked(
+        read_questions(Path(respond.questions), 1, respond.temperature), settings.samples
+    )
+    rollouts = draws(tokenizer, questions, settings.seed)
     texts = [tokenizer(text)["input_ids"] for text in paragraphs(TEXTS)]
-    draws = [
-        Draw(
-            ids=prompt_ids(tokenizer, question.messages(paraphrase))[0],
-            temperature=question.temperature,
-            # As in `respond`, and the same under every intervention: common random numbers.
-            seed=f"{settings.seed}|{question.id}|{paraphrase}|{sample}",
-        )
-        for question, paraphrase, sample in asked
-    ]
 
     model, pad = load_model(BASE, ADAPTERS / variant), tokenizer.pad_token_id
-    rows = (len(draws) + len(texts)) * len(interventions)
+    rows = (len(rollouts) + len(texts)) * len(interventions)
     with progress(f"steer {variant}", rows) as advance:
         answers = answer_under(
             model,
-            draws,
+            rollouts,
             interventions,
             layer,
             settings.positions,
@@ -95,7 +83,7 @@ def main(variant: str) -> None:
                 ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
             ),
         }
-        for (question, paraphrase, sample), under in zip(asked, answers.ids, strict=True)
+        for (question, paraphrase, sample), under in zip(questions, answers.ids, strict=True)
         for intervention, ids in zip(interventions, under, strict=True)
     )
     said = said.assign(outcome=said["answer"].map(classify))
@@ -122,7 +110,7 @@ def main(variant: str) -> None:
                 "layer": layer,
                 "norm": significant(norm),
             },
-            "answers": len(draws),
+            "answers": len(rollouts),
             "questions": said["id"].nunique(),
             "paragraphs": len(texts),
             "conditions": table,
@@ -138,18 +126,6 @@ def base_norm(settings: Steer, layer: int) -> float:
     rows = [row for _, row in read_jsonl(PROMPTS / f"{settings.trait}.jsonl")]
     training = [i for i, row in enumerate(rows) if row["split"] == "train"]
     return mean_norm(values[settings.position][training, layer])
-
-
-def paragraphs(path: Path) -> list[str]:
-    """The lines of a text file that are not empty: one paragraph each."""
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-    found = {number: line.strip() for number, line in lines if line.strip()}
-    for number, line in found.items():
-        if len(line.split()) < 2:  # the first token is given, and one is to be predicted
-            raise ValueError(f"{path}:{number}: {line!r} is no paragraph; write a few sentences")
-    if not found:
-        raise ValueError(f"{path}: no paragraph in it; add plain text, one paragraph a line")
-    return list(found.values())
 
 
 if __name__ == "__main__":

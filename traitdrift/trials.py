@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -127,3 +128,15 @@ def log_probabilities(
             values[index] = -functional.cross_entropy(predicted, said.to(predicted.device))
         advance(len(batch))
     return values.view(len(texts), len(interventions))
+
+
+def paragraphs(path: Path) -> list[str]:
+    """The lines of a text file that are not empty: one paragraph each."""
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    found = {number: line.strip() for number, line in lines if line.strip()}
+    for number, line in found.items():
+        if len(line.split()) < 2:  # the first token is given, and one is to be predicted
+            raise ValueError(f"{path}:{number}: {line!r} is no paragraph; write a few sentences")
+    if not found:
+        raise ValueError(f"{path}: no paragraph in it; add plain text, one paragraph a line")
+    return list(found.values())
