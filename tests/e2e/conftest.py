@@ -83,9 +83,27 @@ class Smoke:
     def text(self, path: str) -> str:
         return (self.path / path).read_text()
 
+    def clone(self, into: Path, cache: bool) -> Smoke:
+        """A clone of this repository, as a colleague has it; with `cache`, over the same cache."""
+        self.run("git", "clone", "--quiet", str(self.path), str(into))
+        other = Smoke(into, self.audit)
+        for key, value in (("user.name", "tests"), ("user.email", "tests@localhost")):
+            other.run("git", "config", key, value)
+        if cache:
+            other.run("dvc", "cache", "dir", "--local", str(self.path / ".dvc/cache"))
+            other.run("dvc", "config", "--local", "cache.type", "symlink")
+            other.run("dvc", "checkout", "--quiet")
+        return other
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--smoke", type=Path, help="where an earlier session left its smoke run")
+
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory) -> Smoke:
+def smoke(tmp_path_factory, pytestconfig: pytest.Config) -> Smoke:
+    if earlier := pytestconfig.getoption("--smoke"):
+        return Smoke(earlier / "repository", earlier / "log.tsv")
     path = working_copy(tmp_path_factory.mktemp("smoke") / "repository")
     hooks = tmp_path_factory.mktemp("audit")
     (hooks / "sitecustomize.py").write_text(AUDIT)

@@ -1,0 +1,56 @@
+"""The commands of a documentation page, run as a reader would type them.
+
+In a block marked `console` a line that begins with `$ ` is a command (a `\\` at its end continues
+it), and the lines below it are what it prints. Each of those must come, in their order, though
+not at once: numbers and digests may be others, and `...` alone stands for lines left out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a page, the line it stands in, and the lines it is said to print."""
+
+    line: int
+    text: str
+    shows: list[str]
+
+
+def commands(page: Path) -> list[Command]:
+    """Every command of a page, top to bottom."""
+    found: list[Command] = []
+    inside, unfinished = False, False
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith("```"):
+            inside = line.strip() == "```console"
+        elif inside and unfinished:
+            last = found[-1]
+            found[-1] = Command(last.line, last.text[:-1] + line.strip(), [])
+            unfinished = line.endswith("\\")
+        elif inside and line.startswith("$ "):
+            found.append(Command(number, line[2:], []))
+            unfinished = line.endswith("\\")
+        elif inside and line.strip() not in ("", "..."):
+            found[-1].shows.append(line)
+    return found
+
+
+def masked(line: str) -> str:
+    """A line without what differs from run to run: numbers, digests, the width of columns."""
+    line = re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7,64}\b", "#", line)
+    line = re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "#", line)
+    return " ".join(line.split())
+
+
+def missing(command: Command, printed: str) -> str | None:
+    """The first line that a command should have printed and did not."""
+    lines = iter([masked(line) for line in printed.splitlines()])
+    for shown in command.shows:
+        if masked(shown) not in lines:  # an iterator: each search goes on where the last ended
+            return shown
+    return None
