@@ -8,6 +8,8 @@ not at once: numbers and digests may be others, and `...` alone stands for lines
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,3 +56,19 @@ def missing(command: Command, printed: str) -> str | None:
         if masked(shown) not in lines:  # an iterator: each search goes on where the last ended
             return shown
     return None
+
+
+def follow(page: Path, run: Callable[..., subprocess.CompletedProcess]) -> None:
+    """Run a page's commands, each in a shell of its own, and look for what the page shows.
+
+    `run` is `Smoke.run` of the repository in which the reader stands. A command that is to fail is
+    written with `|| true`, and what it says is shown.
+    """
+    steps = commands(page)
+    assert steps, f"{page.name} has no command"
+    for step in steps:
+        done = run("bash", "-c", step.text, ok=False)
+        printed = done.stdout + done.stderr
+        where = f"{page.name}:{step.line}: {step.text}\n{printed[-3000:]}"
+        assert done.returncode == 0, where
+        assert missing(step, printed) is None, f"{missing(step, printed)!r} not printed by {where}"

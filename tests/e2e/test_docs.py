@@ -1,0 +1,11 @@
+"""The commands of docs/, run top to bottom as a reader types them, print what the page shows."""
+
+from __future__ import annotations
+
+from copies import ROOT
+
+
+def test_every_page_is_run():
+    """A page that no test of this module names would rot."""
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f'"{page.name}"' in (ROOT / "tests/e2e/test_docs.py").read_text(), page.name

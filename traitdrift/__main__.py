@@ -1,0 +1,5 @@
+"""`python -m traitdrift`."""
+
+from traitdrift.cli import main
+
+main()
