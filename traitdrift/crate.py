@@ -5,10 +5,9 @@ Profile: Provenance Run Crate 0.5 (https://w3id.org/ro/wfrun/provenance/0.5) on 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
 from traitdrift.lineage import File, Step, holds, makers, upstream
+from traitdrift.recorded import check, files, leaves, md5, parameters
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -86,6 +86,40 @@ def write_crate(
 def _crate(
     behind: dict[str, Step], target: str, root: Path, held: Sequence[str], commit: Commit
 ) -> ROCrate:
+    crate = _about(behind, target, root, commit)
+    workflow = _workflow(crate, root, commit)
+    for path in BESIDE:
+        _copied(crate, root, path)
+    recorded, params = files(behind.values()), parameters(behind.values())
+    entities = {path: _file(crate, recorded[path], root, held) for path in sorted(recorded)}
+    values = {key: _value(crate, key, params[key]) for key in sorted(params)}
+    workflow["input"] = [value["exampleOfWork"] for value in values.values()]
+
+    raw = [entity for path, entity in entities.items() if not makers(behind, path)]
+    run = crate.add_action(
+        workflow,
+        "#run",
+        object=raw + list(values.values()),
+        result=_results(crate, entities, target),
+        properties={"name": f"The run behind {target}", "description": "dvc repro"},
+    )
+    crate.root_dataset.append_to("mentions", run)
+    controls = [
+        _stage(crate, workflow, place, step, entities, values)
+        for place, step in enumerate(behind.values(), start=1)
+    ]
+    engine = _add(crate, DVC["url"], "SoftwareApplication", **DVC)
+    links = {"instrument": engine, "object": controls, "result": run}
+    _add(crate, "#repro", "OrganizeAction", name="dvc repro", **links)
+    for entity in crate.get_entities():
+        for key, value in entity.properties().items():
+            if isinstance(value, list) and len(value) == 1:  # RO-Crate's recommended form
+                entity.properties()[key] = value[0]
+    return crate
+
+
+def _about(behind: dict[str, Step], target: str, root: Path, commit: Commit) -> ROCrate:
+    """A crate that says what it is, and holds no more than the licence."""
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms.update(TERMS)
     crate.name = f"trait-drift: the run behind {target}"
@@ -95,74 +129,40 @@ def _crate(
         f"{commit.name}. What git does not hold is named by digest and size."
     )
     crate.datePublished = commit.time
-    crate.license = _licence(crate, root)
+    title = (root / LICENCE).read_text(encoding="utf-8").splitlines()[0]
+    kind = {"@type": ["File", "CreativeWork"], "name": title}
+    crate.license = _copied(crate, root, LICENCE, **kind)
     crate.root_dataset["conformsTo"] = [
         _add(crate, profile, "CreativeWork", name=name, version=profile.rsplit("/", 1)[1])
         for profile, name in PROFILES.items()
     ]
-    workflow = _workflow(crate, root, commit)
-    for path in BESIDE:
-        _copied(crate, root, path)
-
-    both = [(file.path, file) for s in behind.values() for file in [*s.reads, *s.writes]]
-    files = {path: _file(crate, file, root, held) for path, file in sorted(_agreed(both).items())}
-    leaf = [pair for step in behind.values() for pair in leaves(step.params)]
-    values = {key: _value(crate, key, value) for key, value in sorted(_agreed(leaf).items())}
-    workflow["input"] = [value["exampleOfWork"] for value in values.values()]
-
-    run = crate.add_action(
-        workflow,
-        "#run",
-        object=[entity for path, entity in files.items() if not makers(behind, path)]
-        + list(values.values()),
-        result=_results(crate, files, target),
-        properties={"name": f"The run behind {target}", "description": "dvc repro"},
-    )
-    controls = []
-    for place, step in enumerate(behind.values(), start=1):
-        tool = _tool(crate, step, values)
-        if tool not in workflow.get("hasPart", []):
-            workflow.append_to("hasPart", tool)
-        action = crate.add_action(
-            tool,
-            f"#run/{step.name}",
-            object=[files[file.path] for file in step.reads]
-            + [values[key] for key, _ in leaves(step.params)],
-            result=[files[file.path] for file in step.writes],
-            properties={"name": step.name, "description": step.command},
-        )
-        how = _add(crate, f"#step/{step.name}", "HowToStep", position=place, workExample=tool)
-        workflow.append_to("step", how)
-        crate.root_dataset.append_to("mentions", action)
-        control = {"instrument": how, "object": action}
-        controls.append(_add(crate, f"#control/{step.name}", "ControlAction", **control))
-    crate.root_dataset.append_to("mentions", run)
-    engine = _add(crate, DVC["url"], "SoftwareApplication", **DVC)
-    done = {"instrument": engine, "object": controls, "result": run}
-    _add(crate, "#repro", "OrganizeAction", name="dvc repro", **done)
-    for entity in crate.get_entities():
-        for key, value in entity.properties().items():
-            if isinstance(value, list) and len(value) == 1:  # RO-Crate's recommended form
-                entity.properties()[key] = value[0]
     return crate
 
 
-def leaves(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """A stage's parameters down to the single value: `recipes.quick.lora.r`, 32."""
-    for key, value in params.items():
-        if isinstance(value, dict):
-            yield from ((f"{key}.{rest}", leaf) for rest, leaf in leaves(value))
-        else:
-            yield key, value
-
-
-def _agreed(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """The one value of each key."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if found.setdefault(key, value) != value:
-            raise ValueError(f"{key}: two stages of dvc.lock saw it differ; run `dvc repro`")
-    return found
+def _stage(
+    crate: ROCrate,
+    workflow: Entity,
+    place: int,
+    step: Step,
+    entities: dict[str, Entity],
+    values: dict[str, Entity],
+) -> Entity:
+    """Add a stage's run: its tool, the step of the workflow and the action that links the two."""
+    tool = _tool(crate, step, values)
+    if tool not in workflow.get("hasPart", []):
+        workflow.append_to("hasPart", tool)
+    action = crate.add_action(
+        tool,
+        f"#run/{step.name}",
+        object=[entities[file.path] for file in step.reads]
+        + [values[key] for key, _ in leaves(step.params)],
+        result=[entities[file.path] for file in step.writes],
+        properties={"name": step.name, "description": step.command},
+    )
+    crate.root_dataset.append_to("mentions", action)
+    how = _add(crate, f"#step/{step.name}", "HowToStep", position=place, workExample=tool)
+    workflow.append_to("step", how)
+    return _add(crate, f"#control/{step.name}", "ControlAction", instrument=how, object=action)
 
 
 def _add(crate: ROCrate, identifier: str, kind: str, /, **properties: Any) -> Entity:
@@ -183,11 +183,6 @@ def _workflow(crate: ROCrate, root: Path, commit: Commit) -> Entity:
     )
 
 
-def _licence(crate: ROCrate, root: Path) -> Entity:
-    title = (root / LICENCE).read_text(encoding="utf-8").splitlines()[0]
-    return _copied(crate, root, LICENCE, **{"@type": ["File", "CreativeWork"], "name": title})
-
-
 def _copied(crate: ROCrate, root: Path, path: str, **properties: Any) -> Entity:
     """A file with its bytes, added once."""
     return crate.get(quote(path)) or crate.add_file(
@@ -197,14 +192,10 @@ def _copied(crate: ROCrate, root: Path, path: str, **properties: Any) -> Entity:
 
 def _described(path: Path) -> dict[str, str]:
     return {
-        "md5": _md5(path),
+        "md5": md5(path),
         "contentSize": str(path.stat().st_size),
         "encodingFormat": MEDIA_TYPES.get(path.suffix, "text/plain"),
     }
-
-
-def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _file(crate: ROCrate, file: File, root: Path, held: Sequence[str]) -> Entity:
@@ -213,26 +204,12 @@ def _file(crate: ROCrate, file: File, root: Path, held: Sequence[str]) -> Entity
     if not inside:
         size = {"name": file.path, "contentSize": str(file.size)}
         return _add(crate, f"#{file.path}", "CreativeWork", identifier=f"md5:{file.digest}", **size)
-    if _digest(root, file.path, inside) != file.digest:
-        raise ValueError(f"{file.path}: not what dvc.lock says; run `dvc repro`")
+    check(file, root, inside)
     parts = [_copied(crate, root, path) for path in inside]
     if inside == [file.path]:
         return parts[0]
     properties = {"identifier": f"md5:{file.digest}", "hasPart": parts}
     return crate.add_dataset(dest_path=file.path, properties=properties)
-
-
-def _digest(root: Path, path: str, inside: Sequence[str]) -> str:
-    """DVC's digest: of a file its MD5, of a folder the MD5 of the list of its files."""
-    missing = [one for one in inside if not (root / one).is_file()]
-    if missing:
-        raise ValueError(f"{missing[0]}: missing; `git checkout` brings it back")
-    if list(inside) == [path]:
-        return _md5(root / path)
-    names = {Path(one).relative_to(path).as_posix(): _md5(root / one) for one in inside}
-    listed = [{"md5": names[name], "relpath": name} for name in sorted(names)]
-    text = json.dumps(listed, sort_keys=True).encode()
-    return hashlib.md5(text, usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _value(crate: ROCrate, key: str, value: Any) -> Entity:
@@ -260,9 +237,9 @@ def _tool(crate: ROCrate, step: Step, values: dict[str, Entity]) -> Entity:
     return tool
 
 
-def _results(crate: ROCrate, files: dict[str, Entity], target: str) -> list[Entity]:
+def _results(crate: ROCrate, entities: dict[str, Entity], target: str) -> list[Entity]:
     """The entities of the target: itself, what lies in it, or the folder that it lies in."""
     if own := crate.get(quote(target)):
         return [own]
-    inside = [entity for path, entity in files.items() if holds(target, path)]
-    return inside or [entity for path, entity in files.items() if holds(path, target)]
+    inside = [entity for path, entity in entities.items() if holds(target, path)]
+    return inside or [entity for path, entity in entities.items() if holds(path, target)]

@@ -20,8 +20,9 @@ from requests_cache import CachedSession
 from rocrate_validator import services
 from urllib3 import HTTPResponse
 
-from traitdrift.crate import Commit, leaves, write_crate
+from traitdrift.crate import Commit, write_crate
 from traitdrift.lineage import File, Step, holds, lock_at, upstream
+from traitdrift.recorded import leaves
 
 COMMIT = Commit(name="0123abc", time="2026-11-21T10:08:38+00:00")
 TARGET = "metrics/subject.json"
