@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
@@ -14,14 +13,13 @@ import pytest
 import requests
 import rocrate
 from conftest import ROOT
-from dvc_data.hashfile.hash_info import HashInfo
-from dvc_data.hashfile.tree import Tree
+from locks import in_step, md5
 from requests_cache import CachedSession
 from rocrate_validator import services
 from urllib3 import HTTPResponse
 
 from traitdrift.crate import Commit, write_crate
-from traitdrift.lineage import File, Step, holds, lock_at, upstream
+from traitdrift.lineage import File, Step, lock_at, upstream
 from traitdrift.recorded import leaves
 
 COMMIT = Commit(name="0123abc", time="2026-11-21T10:08:38+00:00")
@@ -36,41 +34,10 @@ OF_1_1 = {
 }
 
 
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
 def tracked() -> list[str]:
     listed = ["git", "ls-files", "-z"]
     found = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [path for path in found.split("\0") if path and (ROOT / path).is_file()]
-
-
-def digest(path: str, inside: list[str]) -> str:
-    """By DVC's own code."""
-    if inside == [path]:
-        return md5(ROOT / path)
-    tree = Tree()
-    for name in inside:
-        key = Path(name).relative_to(path).parts
-        tree.add(key, None, HashInfo("md5", md5(ROOT / name)))
-    tree.digest()
-    return tree.hash_info.value
-
-
-def in_step(steps: dict[str, Step], held: list[str]) -> dict[str, Step]:
-    """The committed lock as `dvc repro` would leave it: code may have changed since the last."""
-
-    def now(file: File) -> File:
-        inside = [path for path in held if holds(file.path, path)]
-        return file.model_copy(update={"digest": digest(file.path, inside)}) if inside else file
-
-    return {
-        name: step.model_copy(
-            update={"reads": [*map(now, step.reads)], "writes": [*map(now, step.writes)]}
-        )
-        for name, step in steps.items()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +47,7 @@ def held() -> list[str]:
 
 @pytest.fixture(scope="module")
 def steps(held) -> dict[str, Step]:
-    return in_step(lock_at(ROOT), held)
+    return in_step(lock_at(ROOT), ROOT, held)
 
 
 @pytest.fixture(scope="module")
