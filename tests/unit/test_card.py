@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-from conftest import ROOT
+from copies import ROOT
 from huggingface_hub import ModelCard
 from locks import in_step
 from markdown_it import MarkdownIt

@@ -12,12 +12,13 @@ from urllib.parse import unquote
 import pytest
 import requests
 import rocrate
-from conftest import ROOT
+from copies import ROOT
 from locks import in_step, md5
 from requests_cache import CachedSession
 from rocrate_validator import services
 from urllib3 import HTTPResponse
 
+from traitdrift import cli
 from traitdrift.crate import Commit, write_crate
 from traitdrift.lineage import File, Step, lock_at, upstream
 from traitdrift.recorded import leaves
@@ -297,3 +298,53 @@ def test_stages_that_saw_different_states_are_refused(small, tmp_path):
     )
     with pytest.raises(ValueError, match=r"a result\.txt: two stages of dvc\.lock saw it differ"):
         write_crate({**steps, "read": reader}, "end.txt", root, tmp_path / "c", held, COMMIT)
+
+
+@pytest.fixture
+def clone(small, monkeypatch) -> tuple[Path, dict[str, Step]]:
+    """The small repository under git, with its one commit tagged `first`."""
+    root, steps, _ = small
+    who = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
+    for command in (
+        ["init", "--quiet"],
+        ["add", "--all"],
+        [*who, "commit", "--quiet", "--message", "a"],
+        ["tag", "first"],
+    ):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    monkeypatch.chdir(root)
+    return root, steps
+
+
+def commit_of(root: Path, form: str) -> str:
+    told = ["git", "log", "-1", f"--format={form}"]
+    return subprocess.run(told, cwd=root, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_workspaces_crate_names_its_commit_and_whether_files_differ_from_it(clone, tmp_path):
+    root, steps = clone
+    cli.supplement(steps, "a result.txt", tmp_path / "clean")
+    (root / "params.yaml").write_text("other\n")
+    cli.supplement(steps, "a result.txt", tmp_path / "dirty")
+    for name, ending in (("clean", ""), ("dirty", "-dirty")):
+        described = graph(tmp_path / name)
+        assert described["dvc.yaml"]["version"] == commit_of(root, "%H") + ending
+        assert described["./"]["datePublished"] == commit_of(root, "%cI")
+
+
+def test_a_commits_crate_holds_its_files_and_not_the_workspaces(clone, tmp_path):
+    root, steps = clone
+    (root / "a result.txt").write_text("another\n")
+    cli.supplement(steps, "a result.txt", tmp_path / "crate", rev="first")
+    assert (tmp_path / "crate/a result.txt").read_text() == "a result.txt\n"
+    assert graph(tmp_path / "crate")["dvc.yaml"]["version"] == commit_of(root, "%H")
+    with pytest.raises(ValueError, match=r"a result\.txt: not what dvc\.lock says"):
+        cli.supplement(steps, "a result.txt", tmp_path / "workspace")
+
+
+def test_outside_a_clone_the_refusal_is_one_line(small, tmp_path, monkeypatch):
+    root, steps, _ = small
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    with pytest.raises(ValueError, match=r"git log: .*; run this in a clone of the repository"):
+        cli.supplement(steps, "a result.txt", tmp_path / "crate")
