@@ -84,6 +84,7 @@ def extract(
         folds = min(settings.folds, len(pos) // 2, len(neg) // 2)
         tensors[f"{position}/positive.mean"] = pos.mean(0)
         tensors[f"{position}/negative.mean"] = neg.mean(0)
+        tensors[f"{position}/stream.norm"] = torch.cat([pos, neg]).norm(dim=-1).mean(0)
         for name in settings.methods:
             method = METHODS[name]
             unseen = evaluation.cross_validate(pos, neg, method, knobs, folds, settings.seed)
