@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import load_file
-from test_portable import described, neox, qwen2, stored
+from vector_files import described, stored
 
 from traitdrift import load_vectors, steer
 from traitdrift.artifacts import save_tensors
@@ -31,9 +31,9 @@ from steering_vectors import SteeringVector
 
 MODELS = {
     "llama": tiny.llama,
-    "qwen2": qwen2,
+    "qwen2": tiny.qwen2,
     "gpt2": tiny.gpt2,
-    "neox": neox,
+    "neox": tiny.neox,
     "bfloat16": lambda: tiny.llama(dtype=torch.bfloat16),
 }
 IDS = torch.arange(12).view(2, 6)

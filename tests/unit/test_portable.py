@@ -9,24 +9,17 @@ import pytest
 import tiny
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import (
-    AutoModelForCausalLM,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from transformers import AutoModelForCausalLM
+from vector_files import POSITIONS, described, stored
 
 from traitdrift import load_vectors, project, steer
-from traitdrift.activations import HOOK_POINT, after_blocks, capture, read_aloud, read_given
+from traitdrift.activations import after_blocks, capture, read_aloud, read_given
 from traitdrift.artifacts import save_tensors
 from traitdrift.evaluation import project as projected
 from traitdrift.loaded import _digest, base_digest
 from traitdrift.models import blocks, core
 from traitdrift.portable import profile
 
-WIDTH, LAYERS = 32, 3
-POSITIONS = ["prompt_last", "prompt_mean", "response_first_2", "response_mean"]
 TEXTS = ["hi", "a longer question, is it not?", "why"]
 SAID = [
     [
@@ -36,36 +29,6 @@ SAID = [
     ]
     for i, text in enumerate(TEXTS)
 ]
-
-
-def described(**changes) -> dict:
-    """The description that the stage `vectors` writes."""
-    return {
-        "kind": "vectors",
-        "trait": "code_mode",
-        "model": "tiny",
-        "base_digest": "0" * 64,
-        "answers": "greedy, of base",
-        "hook_point": HOOK_POINT,
-        "layer_origin": 0,
-        "chosen": {"position": "prompt_last", "method": "mean_diff", "layer": 1},
-        **changes,
-    }
-
-
-def stored() -> dict[str, torch.Tensor]:
-    """The tensors that the stage `vectors` writes, of random vectors."""
-    torch.manual_seed(5)
-    tensors = {}
-    for position in POSITIONS:
-        for label in ("positive", "negative"):
-            tensors[f"{position}/{label}.mean"] = torch.randn(LAYERS, WIDTH)
-        tensors[f"{position}/stream.norm"] = torch.tensor([2.0, 4.0, 8.0])
-        for method in ("mean_diff", "probe"):
-            unit = torch.nn.functional.normalize(torch.randn(LAYERS, WIDTH), dim=-1)
-            tensors[f"{position}/{method}"] = unit
-            tensors[f"{position}/{method}.threshold"] = torch.zeros(LAYERS)
-    return tensors
 
 
 @pytest.fixture(scope="module")
@@ -86,37 +49,6 @@ def file(tmp_path: Path, model) -> Path:
     return path
 
 
-def qwen2():
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=258,
-        hidden_size=WIDTH,
-        intermediate_size=64,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        initializer_range=0.2,
-        eos_token_id=257,
-        pad_token_id=257,
-    )
-    return Qwen2ForCausalLM(config).eval()
-
-
-def neox():
-    torch.manual_seed(0)
-    config = GPTNeoXConfig(
-        vocab_size=258,
-        hidden_size=WIDTH,
-        intermediate_size=64,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=4,
-        initializer_range=0.2,
-        eos_token_id=257,
-        pad_token_id=257,
-    )
-    return GPTNeoXForCausalLM(config).eval()
-
-
 def adapted(base: Path):
     torch.manual_seed(3)
     lora = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
@@ -129,8 +61,8 @@ MODELS = {
     "device_map": lambda base: AutoModelForCausalLM.from_pretrained(base, device_map={"": "cpu"}),
     "peft": adapted,
     "gpt2": lambda base: tiny.gpt2(),
-    "qwen2": lambda base: qwen2(),
-    "neox": lambda base: neox(),
+    "qwen2": lambda base: tiny.qwen2(),
+    "neox": lambda base: tiny.neox(),
 }
 LOADED = ("llama", "bfloat16", "device_map", "peft")
 
