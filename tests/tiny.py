@@ -9,9 +9,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
 )
 
 from traitdrift.artifacts import weights_digest, write_json
@@ -64,6 +68,39 @@ def gpt2(layers: int = 3, hidden: int = 32):
         vocab_size=258, n_embd=hidden, n_layer=layers, n_head=4, n_positions=512, eos_token_id=257
     )
     return GPT2LMHeadModel(config).eval()
+
+
+def qwen2():
+    """A random Qwen2: biases in its attention."""
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=258,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.2,
+        eos_token_id=257,
+        pad_token_id=257,
+    )
+    return Qwen2ForCausalLM(config).eval()
+
+
+def neox():
+    """A random GPT-NeoX: attention and MLP side by side."""
+    torch.manual_seed(0)
+    config = GPTNeoXConfig(
+        vocab_size=258,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        initializer_range=0.2,
+        eos_token_id=257,
+        pad_token_id=257,
+    )
+    return GPTNeoXForCausalLM(config).eval()
 
 
 def save_base(folder: Path, model=None, template: str | None = TEMPLATE, source="path") -> Path:

@@ -45,11 +45,13 @@ class Intervention:
 @contextmanager
 def steered(
     model: PreTrainedModel,
-    rows: Sequence[Intervention],
+    rows: Sequence[Intervention] | Intervention,
     layer: int,
     begin: int | Sequence[int] = 0,
 ) -> Iterator[None]:
     """Let forward passes of a batch of these rows run under their interventions.
+
+    One intervention that is not in a list is that of every row, in batches of any size.
 
     After block l the stream x of a row becomes x - a (a.x) + d, with a its ablated unit vector (in
     every layer) and d the vector times coefficient that it adds (in `layer` only). It is computed
@@ -64,6 +66,9 @@ def steered(
     batch has another number of rows.
     """
     streams, hidden = blocks(model), core(model).config.get_text_config().hidden_size
+    every = isinstance(rows, Intervention)
+    if every:
+        rows = [rows]
     if not 0 <= layer < len(streams):
         raise ValueError(f"layer {layer}: the model has layers 0 to {len(streams) - 1}")
     ablated, added = torch.zeros(2, len(rows), hidden)
@@ -89,21 +94,22 @@ def steered(
 
     def change(active: torch.Tensor, a: torch.Tensor, d: torch.Tensor):
         a, d, first = a[active, None], d[active, None], start[active, None, None]
+        changed = slice(None) if every else active
 
         def hook(_module, _inputs, out):
             stream = out[0] if isinstance(out, tuple) else out
-            if len(stream) != len(rows):
+            if not every and len(stream) != len(rows):
                 raise ValueError(
                     f"a batch of {len(stream)} rows under {len(rows)} interventions; give one a row"
                 )
-            x = stream[active]
+            x = stream[changed]
             columns = past + torch.arange(x.shape[1])[:, None]
             chosen = (columns >= first).to(x.device)
             unit = a.to(x.device)
             moved = x.float()
             moved = moved - unit * (moved * unit).sum(-1, keepdim=True) + d.to(x.device)
             stream = stream.clone()
-            stream[active] = torch.where(chosen, moved.to(x.dtype), x)
+            stream[changed] = torch.where(chosen, moved.to(x.dtype), x)
             return (stream, *out[1:]) if isinstance(out, tuple) else stream
 
         return hook

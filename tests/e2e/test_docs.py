@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from conftest import Smoke
+from consoles import follow
 from copies import ROOT
+
+DOCS = ROOT / "docs"
 
 
 def test_every_page_is_run():
     """A page that no test of this module names would rot."""
     for page in (ROOT / "docs").glob("*.md"):
         assert f'"{page.name}"' in (ROOT / "tests/e2e/test_docs.py").read_text(), page.name
+
+
+def test_a_vector_without_the_pipeline(smoke: Smoke, tmp_path: Path):
+    """Followed in a clone without the cache, beside the repository that has it."""
+    (tmp_path / "colleague").symlink_to(smoke.path)
+    reader, page = smoke.clone(tmp_path / "mine", cache=False), DOCS / "outside.md"
+    follow(page, reader.run)
+    # Its Python, too, runs from top to bottom.
+    blocks = page.read_text(encoding="utf-8").split("```python\n")[1:]
+    reader.run("python", "-c", "".join(block.partition("```")[0] for block in blocks))

@@ -107,6 +107,13 @@ def test_without_an_intervention_the_answers_are_those_of_respond(here: Path):
         assert [row[key] for row in told] == [row[key] for row in rows], key
 
 
+def test_the_file_of_vectors_holds_what_a_coefficient_is_a_share_of(here: Path):
+    tensors, _ = load_tensors(here / "models/vectors/code_mode.safetensors")
+    made = json.loads((here / OUT[0]).read_text())["vector"]
+    norm = tensors[f"{made['position']}/residual.norm"][made["layer"]].item()
+    assert norm == pytest.approx(made["norm"], rel=1e-4)
+
+
 def test_a_second_run_gives_the_same_bytes(here: Path):
     before = [(here / name).read_bytes() for name in OUT]
     steer.main("base")

@@ -142,6 +142,14 @@ def test_what_was_read_before_the_intervention_stays_as_it_was():
     assert torch.equal(kept[LAYER], run(model)[1][LAYER])
 
 
+@pytest.mark.parametrize("what", [NONE, ADD, ABLATE], ids=lambda what: what.name)
+def test_one_intervention_for_all_is_one_for_each_to_the_bit(model, what):
+    for got, expected in zip(
+        run(model, what, begin=3), run(model, [what] * 4, begin=3), strict=True
+    ):
+        assert torch.equal(got, expected)
+
+
 def test_each_row_begins_at_its_own_column(model):
     """A causal model's tokens before that column cannot know of it."""
     begin = [0, 4, 9, 20]

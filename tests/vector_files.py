@@ -1,0 +1,40 @@
+"""What the stage `vectors` writes, of random vectors for the tiny models."""
+
+from __future__ import annotations
+
+import torch
+
+from traitdrift.activations import HOOK_POINT
+
+LAYERS, WIDTH = 3, 32
+POSITIONS = ["prompt_last", "prompt_mean", "response_first_2", "response_mean"]
+
+
+def described(**changes) -> dict:
+    """The description that the stage `vectors` writes."""
+    return {
+        "kind": "vectors",
+        "trait": "code_mode",
+        "model": "tiny",
+        "base_digest": "0" * 64,
+        "answers": "greedy, of base",
+        "hook_point": HOOK_POINT,
+        "layer_origin": 0,
+        "chosen": {"position": "prompt_last", "method": "mean_diff", "layer": 1},
+        **changes,
+    }
+
+
+def stored() -> dict[str, torch.Tensor]:
+    """The tensors that the stage `vectors` writes, of random vectors."""
+    torch.manual_seed(5)
+    tensors = {}
+    for position in POSITIONS:
+        for label in ("positive", "negative"):
+            tensors[f"{position}/{label}.mean"] = torch.randn(LAYERS, WIDTH)
+        tensors[f"{position}/residual.norm"] = torch.tensor([2.0, 4.0, 8.0])
+        for method in ("mean_diff", "probe"):
+            unit = torch.nn.functional.normalize(torch.randn(LAYERS, WIDTH), dim=-1)
+            tensors[f"{position}/{method}"] = unit
+            tensors[f"{position}/{method}.threshold"] = torch.zeros(LAYERS)
+    return tensors
