@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from accelerate import dispatch_model
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 from vector_files import POSITIONS, described, stored
@@ -55,10 +56,17 @@ def adapted(base: Path):
     return get_peft_model(AutoModelForCausalLM.from_pretrained(base), lora).eval()
 
 
+PARTS = ("model.embed_tokens", "model.layers", "model.norm", "model.rotary_emb", "lm_head")
 MODELS = {
     "llama": lambda base: AutoModelForCausalLM.from_pretrained(base),
     "bfloat16": lambda base: AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16),
-    "device_map": lambda base: AutoModelForCausalLM.from_pretrained(base, device_map={"": "cpu"}),
+    # As over several devices: every module has accelerate's hooks.
+    "device_map": lambda base: dispatch_model(
+        AutoModelForCausalLM.from_pretrained(base),
+        dict.fromkeys(PARTS, "cpu"),
+        main_device="cpu",
+        force_hooks=True,
+    ),
     "peft": adapted,
     "gpt2": lambda base: tiny.gpt2(),
     "qwen2": lambda base: tiny.qwen2(),
