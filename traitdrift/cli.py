@@ -57,16 +57,51 @@ def trace(
 
 
 @app.command()
-def explain() -> None:
+def explain(
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="As in `dvc repro --allow-missing`.")
+    ] = False,
+) -> None:
     """Say which stages `dvc repro` would run, and why."""
     from traitdrift import explanation
 
-    found = explanation.explain()
+    found = explanation.explain(allow_missing=allow_missing)
     for stage in found:
         for reason in stage.reasons:
             print(f"{stage.stage}: {reason}")
     if not found:
         print("Nothing would run.")
+
+
+@app.command()
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+) -> None:
+    """Remove what cells gone from dvc.yaml left in dvc.lock and the workspace, not in the cache."""
+    from traitdrift import pruning
+
+    found = pruning.left_overs()
+    if not found:
+        print("Nothing to prune: every stage of dvc.lock is in dvc.yaml.")
+        return
+    for one in found:
+        print(f"{one.stage}: its entry in dvc.lock")
+        for path in one.removed:
+            edited = " (edited since; that edit will be lost)" if path in one.edited else ""
+            print(f"{one.stage}: {path}{edited}")
+        for path, why in one.kept.items():
+            print(f"{one.stage}: {path} stays: {why}")
+    if reruns := list(dict.fromkeys(name for one in found for name in one.reruns)):
+        print(f"They read a folder that loses files and will run again: {', '.join(reruns)}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ValueError(
+                "nothing removed: no terminal to ask in; "
+                "`python -m traitdrift prune --yes` removes the above"
+            )
+        typer.confirm("Remove these?", abort=True)
+    pruning.prune([one.stage for one in found])
+    print("Removed. `git commit -a` records it; `dvc gc --workspace` would also empty the cache.")
 
 
 def main() -> None:

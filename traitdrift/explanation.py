@@ -34,11 +34,12 @@ class Explained(BaseModel):
         return self.changes + after
 
 
-def explain(root: Path = Path(".")) -> list[Explained]:
+def explain(root: Path = Path("."), allow_missing: bool = False) -> list[Explained]:
     """The stages that `dvc repro` would run, in its order, each with its reasons.
 
     A stage with changes of its own runs; one with `upstream` alone runs unless what is before it
-    comes out as it was.
+    comes out as it was. With `allow_missing`, as in `dvc repro --allow-missing`, data that is not
+    here counts as unchanged.
     """
     with opened(root) as place:
         from dvc.repo.reproduce import get_active_graph, plan_repro
@@ -48,8 +49,9 @@ def explain(root: Path = Path(".")) -> list[Explained]:
         wanted = [stage for stage in place.repo.index.stages if stage.cmd]
         found: dict[Stage, Explained] = {}
         for stage in plan_repro(graph, wanted):
-            changes = list(_changes(place, recorded, stage))
-            upstream = [_name(one) for one in graph.successors(stage) if one in found]
+            changes = list(_changes(place, recorded, stage, allow_missing))
+            before = set(graph.successors(stage))
+            upstream = [one.stage for other, one in found.items() if other in before]
             if changes or upstream:
                 found[stage] = Explained(stage=_name(stage), changes=changes, upstream=upstream)
         return list(found.values())
@@ -60,7 +62,9 @@ def _name(stage: Stage) -> str:
     return getattr(stage, "name", None) or stage.path_in_repo
 
 
-def _changes(place: Place, recorded: dict[str, Step], stage: Stage) -> Iterator[str]:
+def _changes(
+    place: Place, recorded: dict[str, Step], stage: Stage, allow_missing: bool
+) -> Iterator[str]:
     """What DVC finds changed of a stage itself, in words."""
     step = recorded.get(_name(stage))
     if stage.cmd and step is None:
@@ -74,16 +78,25 @@ def _changes(place: Place, recorded: dict[str, Step], stage: Stage) -> Iterator[
         for dep in stage.deps:
             if dep in stage.params:
                 yield from _parameters(dep)
-            elif status := _status(dep):
+            elif (status := _status(dep)) and not (
+                allow_missing and status == "deleted" and _as_written(place, dep)
+            ):
                 yield _file(place, recorded, place.path_of(dep), status)
     for out in stage.outs:
-        if status := _status(out):
+        status = _status(out)
+        if status and not (allow_missing and status in ("deleted", "not in cache")):
             yield _output(place, out, status)
 
 
 def _status(entry: Output) -> str | None:
     """DVC's word for what has become of a file: modified, deleted, new, not in cache."""
     return next(iter(entry.status().values()), None)
+
+
+def _as_written(place: Place, dep: Output) -> bool:
+    """Whether a file that is not here was read as its maker last wrote it."""
+    made = place.outputs.get(place.path_of(dep))
+    return made is None or made.hash_info == dep.hash_info
 
 
 def _parameters(dep: ParamsDependency) -> Iterator[str]:

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 from ruamel.yaml import YAML, YAMLError
 
 from traitdrift.repository import Place, opened
@@ -107,10 +107,9 @@ def read_lock(text: str) -> dict[str, Step]:
     """
     try:
         stages = (YAML(typ="safe", pure=True).load(text) or {}).get("stages", {})
-    except (YAMLError, AttributeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+    except (YAMLError, AttributeError):
         raise ValueError(
-            f"dvc.lock:{line}: not as DVC writes it (left by a merge?); "
+            "dvc.lock: not as DVC writes it (left by a merge?); "
             "`git checkout HEAD -- dvc.lock`, then `dvc repro`"
         )
 
@@ -131,9 +130,10 @@ def read_lock(text: str) -> dict[str, Step]:
                 },
                 writes=files(stage.get("outs", [])),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValidationError):
             raise ValueError(
-                f"dvc.lock: stage {name} is incomplete ({error}); `dvc repro --force {name}`"
+                f"dvc.lock: stage {name} is not as DVC writes it; `git checkout HEAD -- dvc.lock`, "
+                "then `dvc repro`"
             )
     return steps
 
@@ -262,17 +262,22 @@ def _parted(
 
 
 def _without_left_overs(steps: dict[str, Step], place: Place, target: str) -> dict[str, Step]:
-    """The lock without cells gone from dvc.yaml, save those that something was made from.
+    """The lock without cells gone from dvc.yaml, save those that the target was made from.
 
-    A folder that a present stage reads does not make it depend on what lies there unread.
+    What they left in a folder does not make them a part of what a present stage reads there.
     """
-    read = {file.path for step in steps.values() for file in step.reads} | {target}
-    return {
-        name: step
-        for name, step in steps.items()
-        if name in place.stages
-        or any(holds(out.path, path) for out in step.writes for path in read)
-    }
+    kept = {name for name in steps if name in place.stages}
+    while True:
+        read = {file.path for name in kept for file in steps[name].reads} | {target}
+        more = {
+            name
+            for name, step in steps.items()
+            if name not in kept
+            and any(holds(out.path, path) for out in step.writes for path in read)
+        }
+        if not more:
+            return {name: step for name, step in steps.items() if name in kept}
+        kept |= more
 
 
 def _digest(place: Place, ends: list[Step], path: str) -> str | None:

@@ -48,7 +48,7 @@ def opened(root: Path = Path("."), rev: str | None = None) -> Iterator[Place]:
         raise ValueError(f"{root}: not in a DVC repository; go to the folder that holds dvc.yaml")
     except DvcException as error:
         at = f" at {rev}" if rev else ""
-        raise ValueError(f"DVC cannot read the repository{at}: {error}; `dvc status` says more")
+        raise ValueError(f"DVC says{at}: {error}; see `dvc status`")
 
 
 class Place:

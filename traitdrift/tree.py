@@ -32,7 +32,8 @@ def _head(trace: Trace) -> Text:
         head.append(f":{trace.key} = {shown(trace.value)}")
     for link in (link for link in trace.links if link.kind == "output"):
         inside = "" if link.name == trace.path else f"{link.name} "
-        head.append(f"  {inside}{short(link.recorded)}", style="not bold").append_text(_mark(link))
+        head.append(f"  {inside}{short(link.recorded)}", style="not bold")
+        head.append("  ").append_text(_mark(link))
     if trace.rev is not None:
         head.append(f"  at {trace.rev} ({trace.commit[:7]})", style="not bold")
     return head
@@ -40,7 +41,7 @@ def _head(trace: Trace) -> Text:
 
 def _mark(link: Link) -> Text:
     """Whether a link holds, in a word."""
-    mark = Text("  ").append(_word(link.state, link.note))
+    mark = _word(link.state, link.note)
     if link.workspace and link.workspace != link.state and link.workspace != "not here":
         mark.append(", workspace ").append(_word(link.workspace, ""))
     return mark
@@ -56,9 +57,9 @@ def _grow(node: Tree, trace: Trace, name: str, seen: set[Any]) -> None:
     seen.add(name)
     step = node.add(Text(name, style="bold cyan"))
     for link in trace.of(name, "command"):
-        step.add(Text(f"command  {link.recorded}").append_text(_mark(link)))
+        step.add(Text(f"command  {link.recorded}  ").append_text(_mark(link)))
     for link in trace.of(name, "parameter"):
-        step.add(Text(f"parameter  {link.name} = {_value(link)}").append_text(_mark(link)))
+        step.add(Text(f"parameter  {link.name} = {_value(link)}  ").append_text(_mark(link)))
     if code := trace.of(name, "code"):
         step.add(_code(code, seen))
     for link in trace.of(name, "raw"):
@@ -84,20 +85,13 @@ def _value(link: Link) -> str:
         changes = differences(link.name, link.recorded, link.found)
         return ", ".join(f"{key}: {old}, now {new}" for key, old, new in changes)
     if isinstance(link.recorded, dict):
-        return ", ".join(f"{key}: {new}" for key, _, new in _leaves(link.recorded))
+        return ", ".join(f"{key}: {shown(value)}" for key, value in link.recorded.items())
     return shown(link.recorded)
-
-
-def _leaves(values: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [
-        (key.removeprefix("."), old, new)
-        for key, old, new in differences("", dict.fromkeys(values), values)
-    ]
 
 
 def _file(kind: str, link: Link) -> Text:
     digest = short(link.recorded) if link.recorded else "-"
-    return Text(f"{kind}  {link.name}  {digest}").append_text(_mark(link))
+    return Text(f"{kind}  {link.name}  {digest}  ").append_text(_mark(link))
 
 
 def _code(links: list[Link], seen: set[Any]) -> Text:
@@ -107,15 +101,15 @@ def _code(links: list[Link], seen: set[Any]) -> Text:
     line = Text("code  ")
     for _, group in groupby(sorted(new, key=_code_state), _code_state):
         files = list(group)
-        line.append(", ".join(f"{f.name} {short(f.recorded or '-')}" for f in files))
-        line.append_text(_mark(files[0])).append("; ")
+        line.append_text(_mark(files[0])).append(": ")
+        line.append(", ".join(f"{f.name} {short(f.recorded or '-')}" for f in files)).append("; ")
     above = [link for link in links if link not in new]
     if not above:
         line.right_crop(2)
         return line
-    broken = sum(not link.holds for link in above)
     line.append(f"{len(above)} see above")
-    return line.append(f", {broken} of them differ", style="bold red") if broken else line
+    changed = sum(not link.holds for link in above)
+    return line.append(f", {changed} of them changed", style="bold red") if changed else line
 
 
 def _code_state(link: Link) -> tuple[bool, str, str]:
