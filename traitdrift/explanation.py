@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from traitdrift.lineage import Step, lock_of, makers
+from traitdrift.lineage import Step, lock_of, related
 from traitdrift.repository import Place, opened
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ def explain(root: Path = Path("."), allow_missing: bool = False) -> list[Explain
     """The stages that `dvc repro` would run, in its order, each with its reasons.
 
     A stage with changes of its own runs; one with `upstream` alone runs unless what is before it
-    comes out as it was. With `allow_missing`, as in `dvc repro --allow-missing`, data that is not
-    here counts as unchanged.
+    comes out as it was: an input that its maker will write anew is no change of its own.
+
+    With `allow_missing`, as in `dvc repro --allow-missing`, data that is not here counts as
+    unchanged.
     """
     with opened(root) as place:
         from dvc.repo.reproduce import get_active_graph, plan_repro
@@ -49,9 +51,9 @@ def explain(root: Path = Path("."), allow_missing: bool = False) -> list[Explain
         wanted = [stage for stage in place.repo.index.stages if stage.cmd]
         found: dict[Stage, Explained] = {}
         for stage in plan_repro(graph, wanted):
-            changes = list(_changes(place, recorded, stage, allow_missing))
             before = set(graph.successors(stage))
             upstream = [one.stage for other, one in found.items() if other in before]
+            changes = list(_changes(place, recorded, stage, upstream, allow_missing))
             if changes or upstream:
                 found[stage] = Explained(stage=_name(stage), changes=changes, upstream=upstream)
         return list(found.values())
@@ -63,7 +65,11 @@ def _name(stage: Stage) -> str:
 
 
 def _changes(
-    place: Place, recorded: dict[str, Step], stage: Stage, allow_missing: bool
+    place: Place,
+    recorded: dict[str, Step],
+    stage: Stage,
+    upstream: list[str],
+    allow_missing: bool,
 ) -> Iterator[str]:
     """What DVC finds changed of a stage itself, in words."""
     step = recorded.get(_name(stage))
@@ -78,10 +84,11 @@ def _changes(
         for dep in stage.deps:
             if dep in stage.params:
                 yield from _parameters(dep)
-            elif (status := _status(dep)) and not (
-                allow_missing and status == "deleted" and _as_written(place, dep)
-            ):
-                yield _file(place, recorded, place.path_of(dep), status)
+            elif status := _status(dep):
+                made = [name for name, out in _related(place, dep) if out.stage.cmd]
+                lacking = allow_missing and status == "deleted" and _as_written(place, dep)
+                if not lacking and not set(made) & set(upstream):
+                    yield _file(place, dep, status, made)
     for out in stage.outs:
         status = _status(out)
         if status and not (allow_missing and status in ("deleted", "not in cache")):
@@ -113,14 +120,21 @@ def _parameters(dep: ParamsDependency) -> Iterator[str]:
                     yield f"parameter {key}: {old} -> {new}"
 
 
-def _file(place: Place, recorded: dict[str, Step], path: str, status: str) -> str:
+def _related(place: Place, dep: Output) -> Iterator[tuple[str, Output]]:
+    """What present stages make of a file that is read, or in a folder that is."""
+    for path, out in place.outputs.items():
+        if related(path, place.path_of(dep)):
+            yield _name(out.stage), out
+
+
+def _file(place: Place, dep: Output, status: str, made: list[str]) -> str:
+    path = place.path_of(dep)
     kind = "code" if path.endswith(".py") else "data"
-    if status == "deleted":
-        kept = place.outputs.get(path)
-        return f"{kind}: {path} is not here" + ("; `dvc pull` fetches it" if kept else "")
-    if status == "new":
+    if not dep.hash_info:
         return f"{kind}: {path} was not read before"
-    made = [step.name for step in makers(recorded, path)]
+    if status == "deleted":
+        kept = place.keeps(path, dep.hash_info.value)
+        return f"{kind}: {path} is not here" + ("; `dvc pull` fetches it" if kept else "")
     return f"{kind}: {path} changed" + (f" since ({', '.join(made)} wrote it)" if made else "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -291,7 +292,7 @@ BAD: dict[str, tuple[Callable[[Lab], object], str, str | None, str]] = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_input_is_one_line(lab: Lab, what: str):
+def test_bad_input_says_what_to_do(lab: Lab, what: str):
     spoil, target, rev, said = BAD[what]
     if rev == "before":
         lab.git("branch", "here")
@@ -300,9 +301,15 @@ def test_bad_input_is_one_line(lab: Lab, what: str):
         lab.git("commit", "--allow-empty", "--message", "empty")
         lab.git("checkout", "here")
     spoil(lab)
-    done = lab.command("traitdrift", "trace", target, *(["--rev", rev] if rev else []))
-    assert done.returncode == 1 and done.stdout == ""
-    assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    with pytest.raises(ValueError, match=re.escape(said)):
+        trace(target, rev=rev)
+
+
+def test_an_error_is_one_line_without_a_traceback(lab: Lab):
+    lab.write("dvc.yaml", "stages: [1]")
+    done = lab.command("traitdrift", "trace", "metrics/total.json")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("traitdrift: DVC says: ")
 
 
 def test_the_printed_tree(lab: Lab):
