@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -150,6 +151,7 @@ def related(one: str, other: str) -> bool:
 
 def makers(steps: dict[str, Step], path: str) -> list[Step]:
     """The stages that wrote a path, a folder it lies in, or something in it."""
+    path = posixpath.normpath(path)
     return [step for step in steps.values() if any(related(out.path, path) for out in step.writes)]
 
 
