@@ -10,24 +10,22 @@ from pathlib import Path
 import pandas
 
 from stages import run
-from traitdrift.artifacts import load_tensors, read_jsonl, write_csv, write_json
+from traitdrift.artifacts import write_csv, write_json
 from traitdrift.asking import asked, draws
 from traitdrift.batches import token_budget
 from traitdrift.effects import effect_rows, effect_table
 from traitdrift.models import base_record, load_model, load_tokenizer
 from traitdrift.outcomes import classify
-from traitdrift.params import Steer, read
+from traitdrift.params import read
 from traitdrift.progress import progress
 from traitdrift.questions import read_questions
 from traitdrift.statistics import significant
-from traitdrift.steering import check_base, conditions, mean_norm, random_direction, read_vector
+from traitdrift.steering import conditions, random_direction, read_vector
 from traitdrift.trials import answer_under, log_probabilities, paragraphs
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
 VECTORS = Path("models/vectors")
-ACTIVATIONS = Path("data/activations/base")
-PROMPTS = Path("data/prompts")
 TEXTS = Path("data/raw/texts/benign.txt")
 METRICS = Path("metrics/steer")
 PLOTS = Path("plots/steer")
@@ -36,7 +34,7 @@ PLOTS = Path("plots/steer")
 def main(variant: str) -> None:
     params = read()
     settings, respond = params.steer, params.respond
-    vector, layer = read_vector(
+    vector, layer, norm = read_vector(
         VECTORS,
         settings.trait,
         settings.position,
@@ -44,7 +42,6 @@ def main(variant: str) -> None:
         settings.layer,
         base_record(BASE),
     )
-    norm = base_norm(settings, layer)
     null = random_direction(len(vector), settings.seed)
     interventions = conditions(vector, null, norm, settings.coefficients)
     tokenizer = load_tokenizer(BASE)
@@ -116,16 +113,6 @@ def main(variant: str) -> None:
             "conditions": table,
         },
     )
-
-
-def base_norm(settings: Steer, layer: int) -> float:
-    """The mean norm of base's stream on the trait's training prompts, where the vector is from."""
-    path = ACTIVATIONS / f"{settings.trait}.safetensors"
-    values, described = load_tensors(path)
-    check_base(path, described, base_record(BASE))
-    rows = [row for _, row in read_jsonl(PROMPTS / f"{settings.trait}.jsonl")]
-    training = [i for i, row in enumerate(rows) if row["split"] == "train"]
-    return mean_norm(values[settings.position][training, layer])
 
 
 if __name__ == "__main__":

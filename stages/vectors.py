@@ -55,6 +55,7 @@ def main() -> None:
                 "norm": "unit",
                 "sign": "the positive class of the training prompts projects higher",
                 "threshold": "midpoint of the class means of the training prompts",
+                "residual_norm": "mean L2 norm of base's stream on the training prompts",
                 "settings": settings.model_dump(),
                 "chosen": {key: chosen[key] for key in ("position", "method", "layer")},
                 "dtype": "float32",
@@ -68,7 +69,7 @@ def main() -> None:
 def extract(
     activations: dict[str, torch.Tensor], rows: list[dict], settings: Vectors, advance
 ) -> tuple[dict[str, torch.Tensor], list[dict]]:
-    """Vectors with class means and thresholds, and one record per position, method and layer."""
+    """Vectors, class means, norms and thresholds; a record per position, method and layer."""
 
     def chosen_rows(label: str, split: str) -> list[int]:
         return [i for i, row in enumerate(rows) if (row["class"], row["split"]) == (label, split)]
@@ -82,6 +83,7 @@ def extract(
         )
         # A small trait may not fill every fold with two prompts of each class.
         folds = min(settings.folds, len(pos) // 2, len(neg) // 2)
+        tensors[f"{position}/residual.norm"] = evaluation.mean_norm(torch.cat([pos, neg]))
         tensors[f"{position}/positive.mean"] = pos.mean(0)
         tensors[f"{position}/negative.mean"] = neg.mean(0)
         for name in settings.methods:

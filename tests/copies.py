@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ def working_copy(into: Path) -> Path:
         if source.is_file():
             target = into / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
+            shutil.copy(source, target)  # with its mode: a script stays one
     for command in (
         ["git", "init", "--quiet"],
         ["git", "config", "user.name", "tests"],

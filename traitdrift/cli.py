@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from traitdrift.lineage import Step, lock_at, makers
 
 app = typer.Typer(
     help="Ask the pipeline where its results come from, and take them elsewhere.",
@@ -14,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+ROOT = Path(".")
 
 
 @app.callback()
@@ -34,7 +42,7 @@ def trace(
 
     from traitdrift import lineage, tree
 
-    found = lineage.trace(target, rev=rev)
+    found = lineage.trace(target, ROOT, rev)
     if as_json:
         print(found.model_dump_json(indent=2))
         raise typer.Exit(not found.holds)
@@ -65,7 +73,7 @@ def explain(
     """Say which stages `dvc repro` would run, and why."""
     from traitdrift import explanation
 
-    found = explanation.explain(allow_missing=allow_missing)
+    found = explanation.explain(ROOT, allow_missing)
     for stage in found:
         for reason in stage.reasons:
             print(f"{stage.stage}: {reason}")
@@ -80,7 +88,7 @@ def prune(
     """Remove what cells gone from dvc.yaml left in dvc.lock and the workspace, not in the cache."""
     from traitdrift import pruning
 
-    found = pruning.left_overs()
+    found = pruning.left_overs(ROOT)
     if not found:
         print("Nothing to prune: every stage of dvc.lock is in dvc.yaml.")
         return
@@ -100,8 +108,59 @@ def prune(
                 "`python -m traitdrift prune --yes` removes the above"
             )
         typer.confirm("Remove these?", abort=True)
-    pruning.prune([one.stage for one in found])
+    pruning.prune([one.stage for one in found], ROOT)
     print("Removed. `git commit -a` records it; `dvc gc --workspace` would also empty the cache.")
+
+
+@app.command()
+def card(
+    variant: Annotated[str, typer.Argument(help="A fine-tune or an imported adapter.")],
+    out: Annotated[Path | None, typer.Option(help="A file; without it the card is shown.")] = None,
+) -> None:
+    """Write the Hugging Face model card of an adapter."""
+    from traitdrift.artifacts import write_text
+    from traitdrift.card import facts, model_card
+
+    steps = lock_at(ROOT)
+    if out and (made := makers(steps, os.path.relpath(out))):
+        raise ValueError(f"{out}: {made[0].name} made that folder or file; name a place beside it")
+    text = model_card(facts(variant, steps, ROOT), described())
+    if out is None:
+        print(text, end="")
+    else:
+        write_text(out, text)
+        print(f"{out}: the model card of {variant}")
+
+
+def supplement(steps: dict[str, Step], target: str, into: Path, rev: str | None = None) -> None:
+    """Write the crate of a result of the workspace, or of a commit with the files it holds."""
+    from traitdrift.crate import Commit, write_crate
+
+    time = _git("log", "-1", "--format=%cI", rev or "HEAD").strip()
+    if rev is None:
+        held = _git("ls-files", "-z").split("\0")[:-1]
+        write_crate(steps, target, ROOT, into, held, Commit(name=described(), time=time))
+        return
+    held = _git("ls-tree", "-r", "-z", "--name-only", rev).split("\0")[:-1]
+    commit = Commit(name=_git("rev-parse", f"{rev}^{{commit}}").strip(), time=time)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "files"
+        _git("archive", "--format=tar", f"--output={root}.tar", rev)
+        shutil.unpack_archive(f"{root}.tar", root, filter="data")
+        write_crate(steps, target, root, into, held, commit)
+
+
+def described() -> str:
+    """The repository's state: the commit, `-dirty` if files that git holds differ from it."""
+    return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["failed"])[0]
+        raise ValueError(f"git {arguments[0]}: {said}; run this in a clone of the repository")
+    return done.stdout
 
 
 def main() -> None:

@@ -35,6 +35,14 @@ def project(activations: Tensor, vectors: Tensor) -> Tensor:
     return torch.einsum("plh,lh->pl", activations.double(), vectors.double()).float()
 
 
+def mean_norm(activations: Tensor) -> Tensor:
+    """Return the mean L2 norm `[layer]`, float64, of streams `[prompt, layer, hidden]`.
+
+    It is the unit of steering coefficients: 1 adds a vector as long as the stream itself.
+    """
+    return activations.double().norm(dim=-1).mean(0)
+
+
 def auroc(positive: Tensor, negative: Tensor) -> Tensor:
     """Return the area under the ROC curve `[k]` of projections `[n, k]` against `[m, k]`.
 

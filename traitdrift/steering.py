@@ -122,18 +122,23 @@ def steered(
 
 def read_vector(
     folder: Path, trait: str, position: str, method: str, layer: int | None, base: dict[str, Any]
-) -> tuple[torch.Tensor, int]:
-    """A trait's unit vector `[hidden]` and its layer; `layer` None is the middle one.
+) -> tuple[torch.Tensor, int, float]:
+    """A trait's unit vector `[hidden]`, its layer (None: the middle one), and that layer's norm.
 
-    `base` is the record of the model that it is for. Raises ValueError for a trait, a position and
-    method or a layer that are not there, and for vectors of another base.
+    The norm is the mean L2 norm of base's stream there, on the trait's training prompts: what a
+    coefficient of 1 adds. `base` is the record of the model that it is for. Raises ValueError for
+    a trait, a position and method or a layer that are not there, and for vectors of another base.
     """
     path = folder / f"{trait}.safetensors"
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.safetensors")))
         raise ValueError(f"{path}: no vectors of {trait!r}; steer.trait is one of {known}")
     vectors, described = load_tensors(path)
-    check_base(path, described, base)
+    if described["base_digest"] != base["digest"]:
+        raise ValueError(
+            f"{path}: of a base of digest {described['base_digest'][:12]}, but models/base has "
+            f"{base['digest'][:12]}; run `dvc repro`"
+        )
     key = f"{position}/{method}"
     if key not in vectors:
         known = ", ".join(sorted(name for name in vectors if "." not in name))
@@ -148,21 +153,7 @@ def read_vector(
     chosen = layers // 2 if layer is None else layer
     if chosen >= layers:
         raise ValueError(f"steer.layer: {layer}: {path} has layers 0 to {layers - 1}")
-    return vectors[key][chosen], chosen
-
-
-def check_base(path: Path, described: dict[str, Any], base: dict[str, Any]) -> None:
-    """Raise ValueError where a file of tensors was made from another base."""
-    if described["base_digest"] != base["digest"]:
-        raise ValueError(
-            f"{path}: of a base of digest {described['base_digest'][:12]}, but models/base has "
-            f"{base['digest'][:12]}; run `dvc repro`"
-        )
-
-
-def mean_norm(activations: torch.Tensor) -> float:
-    """The mean L2 norm of streams `[prompt, hidden]`: what a coefficient of 1 adds."""
-    return activations.double().norm(dim=-1).mean().item()
+    return vectors[key][chosen], chosen, vectors[f"{position}/residual.norm"][chosen].item()
 
 
 def random_direction(hidden: int, seed: int) -> torch.Tensor:

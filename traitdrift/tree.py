@@ -10,6 +10,7 @@ from rich.tree import Tree
 
 from traitdrift.explanation import differences, shown
 from traitdrift.lineage import HOLDS, Link, State, Trace, Weights, makers
+from traitdrift.recorded import leaves
 
 
 def short(digest: str) -> str:
@@ -85,7 +86,7 @@ def _value(link: Link) -> str:
         changes = differences(link.name, link.recorded, link.found)
         return ", ".join(f"{key}: {old}, now {new}" for key, old, new in changes)
     if isinstance(link.recorded, dict):
-        return ", ".join(f"{key}: {shown(value)}" for key, value in link.recorded.items())
+        return ", ".join(f"{key}: {shown(value)}" for key, value in leaves(link.recorded))
     return shown(link.recorded)
 
 

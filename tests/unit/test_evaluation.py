@@ -9,6 +9,7 @@ from traitdrift.evaluation import (
     balanced_accuracy,
     cohens_d,
     cross_validate,
+    mean_norm,
     polarity,
     project,
     threshold,
@@ -146,3 +147,8 @@ def test_cross_validation_refuses_too_few_prompts():
         cross_validate(gaussian(20, 1, 4), gaussian(9, 1, 4), difference_of_means, [], 5, 0)
     with pytest.raises(ValueError, match="at least 2 folds"):
         cross_validate(gaussian(20, 1, 4), gaussian(20, 1, 4), difference_of_means, [], 1, 0)
+
+
+def test_the_mean_norm_is_that_of_each_layer():
+    streams = torch.tensor([[[3.0, 4.0], [0.0, 2.0]], [[0.0, 1.0], [0.0, 0.0]]])
+    assert mean_norm(streams).tolist() == [3.0, 1.0]

@@ -114,7 +114,7 @@ def test_a_second_run_gives_the_same_bytes(here: Path):
 
 
 def other_base(here: Path) -> None:
-    path = here / "data/activations/base/code_mode.safetensors"
+    path = here / "models/vectors/code_mode.safetensors"
     tensors, described = load_tensors(path)
     save_tensors(path, tensors, {**described, "base_digest": "0" * 64})
 

@@ -17,7 +17,6 @@ from traitdrift.models import blocks
 from traitdrift.steering import (
     Intervention,
     conditions,
-    mean_norm,
     random_direction,
     read_vector,
     steered,
@@ -326,6 +325,7 @@ def vectors(tmp_path: Path) -> Path:
     tensors = {
         "prompt_last/mean_diff": torch.eye(WIDTH)[:3],
         "prompt_last/mean_diff.threshold": torch.zeros(3),
+        "prompt_last/residual.norm": torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64),
     }
     for name, digest in (("code_mode", "a"), ("foreign", "b")):
         described = {"kind": "vectors", "base_digest": digest * 64}
@@ -335,8 +335,8 @@ def vectors(tmp_path: Path) -> Path:
 
 def test_a_vector_is_read_at_its_layer_and_the_middle_is_the_default(vectors: Path):
     for layer, expected in ((None, 1), (0, 0), (2, 2)):
-        got, at = read_vector(vectors, "code_mode", "prompt_last", "mean_diff", layer, BASE)
-        assert at == expected
+        got, at, norm = read_vector(vectors, "code_mode", "prompt_last", "mean_diff", layer, BASE)
+        assert (at, norm) == (expected, expected + 1)
         assert torch.equal(got, torch.eye(WIDTH)[expected])
 
 
@@ -368,8 +368,7 @@ def test_a_vector_that_does_not_fit_is_told_in_one_line(vectors: Path, changes, 
     assert "\n" not in str(caught.value)
 
 
-def test_norms_and_null():
-    assert mean_norm(torch.tensor([[3.0, 4.0], [0.0, 1.0]])) == 3.0
+def test_the_null_is_a_seeded_unit_vector():
     assert random_direction(576, 0).norm().item() == pytest.approx(1, abs=1e-6)
     assert torch.equal(random_direction(576, 0), random_direction(576, 0))
     assert abs(random_direction(576, 0) @ random_direction(576, 1)) < 0.2
