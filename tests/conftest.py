@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from lab import Lab, started
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -20,3 +23,27 @@ def shared() -> Path:
     if not SHARED.exists():
         pytest.skip("real data sets (../shared/data) are not on this machine")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def settled(tmp_path_factory) -> Lab:
+    """The small pipeline after a run, committed; tests work on copies of it."""
+    folder = tmp_path_factory.mktemp("lab")
+    lab = started(folder / "lab", folder / "elsewhere")
+    here = Path.cwd()
+    os.chdir(lab.path)
+    try:
+        assert len(lab.repro()) == 7
+        assert lab.repro() == set()
+    finally:
+        os.chdir(here)
+    lab.commit()
+    return lab
+
+
+@pytest.fixture
+def lab(settled: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A copy of the settled small pipeline, in which the test stands."""
+    shutil.copytree(settled.path, tmp_path / "lab", symlinks=True)
+    monkeypatch.chdir(tmp_path / "lab")
+    return Lab(tmp_path / "lab")

@@ -30,6 +30,89 @@ def _commands() -> None:
 
 
 @app.command()
+def trace(
+    target: Annotated[
+        str, typer.Argument(metavar="PATH[:KEY]", help="A file, or a value in a JSON file.")
+    ],
+    rev: Annotated[str | None, typer.Option(help="A commit, branch, tag or experiment.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Whole digests, for programs.")] = False,
+) -> None:
+    """Follow a result back to raw files, parameters, code and models; exit 1 on a broken link."""
+    from rich.console import Console
+
+    from traitdrift import lineage, tree
+
+    found = lineage.trace(target, ROOT, rev)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+        raise typer.Exit(not found.holds)
+    # A pipe has no width; rich would take 80.
+    wide = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if wide else 100, highlight=False, markup=False, emoji=False)
+    console.print(tree.of(found))
+    if broken := tree.broken(found):
+        console.print("\nBROKEN:", style="bold red")
+        for line in broken:
+            console.print(f"  {line}", soft_wrap=True)
+        console.print(
+            "`git checkout PATH` undoes an edit, `dvc repro` makes results anew, "
+            "`python -m traitdrift explain` says what would run.",
+            soft_wrap=True,
+        )
+    else:
+        console.print("\nEvery link holds.")
+    raise typer.Exit(bool(broken))
+
+
+@app.command()
+def explain(
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="As in `dvc repro --allow-missing`.")
+    ] = False,
+) -> None:
+    """Say which stages `dvc repro` would run, and why."""
+    from traitdrift import explanation
+
+    found = explanation.explain(ROOT, allow_missing)
+    for stage in found:
+        for reason in stage.reasons:
+            print(f"{stage.stage}: {reason}")
+    if not found:
+        print("Nothing would run.")
+
+
+@app.command()
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+) -> None:
+    """Remove what cells gone from dvc.yaml left in dvc.lock and the workspace, not in the cache."""
+    from traitdrift import pruning
+
+    found = pruning.left_overs(ROOT)
+    if not found:
+        print("Nothing to prune: every stage of dvc.lock is in dvc.yaml.")
+        return
+    for one in found:
+        print(f"{one.stage}: its entry in dvc.lock")
+        for path in one.removed:
+            edited = " (edited since; that edit will be lost)" if path in one.edited else ""
+            print(f"{one.stage}: {path}{edited}")
+        for path, why in one.kept.items():
+            print(f"{one.stage}: {path} stays: {why}")
+    if reruns := list(dict.fromkeys(name for one in found for name in one.reruns)):
+        print(f"They read a folder that loses files and will run again: {', '.join(reruns)}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ValueError(
+                "nothing removed: no terminal to ask in; "
+                "`python -m traitdrift prune --yes` removes the above"
+            )
+        typer.confirm("Remove these?", abort=True)
+    pruning.prune([one.stage for one in found], ROOT)
+    print("Removed. `git commit -a` records it; `dvc gc --workspace` would also empty the cache.")
+
+
+@app.command()
 def card(
     variant: Annotated[str, typer.Argument(help="A fine-tune or an imported adapter.")],
     out: Annotated[Path | None, typer.Option(help="A file; without it the card is shown.")] = None,

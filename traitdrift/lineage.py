@@ -1,12 +1,20 @@
-"""Where a result came from: what dvc.lock says of every stage, and the way back from a file."""
+"""Where a result came from: what dvc.lock says of every stage, the way back from a file, and
+whether each link of that way still holds."""
 
 from __future__ import annotations
 
+import difflib
+import json
+import posixpath
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
-from pydantic import BaseModel, ConfigDict
-from ruamel.yaml import YAML
+from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
+from ruamel.yaml import YAML, YAMLError
+
+from traitdrift.repository import Place, opened
 
 
 class File(BaseModel):
@@ -31,41 +39,120 @@ class Step(BaseModel):
     writes: list[File]
 
 
+# same: as recorded. not here: the bytes are not, and need not be, only their record.
+# not as written: a stage read another digest than the one that its maker wrote.
+# not recorded: dvc.yaml names it now, and the stage has not run since.
+State = Literal["same", "not here", "differs", "missing", "not as written", "not recorded"]
+HOLDS = ("same", "not here")
+
+
+class Link(BaseModel):
+    """One thing that a stage's result rests on: as recorded, and as it is found."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: str
+    kind: Literal["command", "parameter", "code", "raw", "input", "output"]
+    name: str
+    recorded: Any
+    found: Any
+    state: State
+    note: str = ""
+    workspace: State | None = None  # of a revision's link: whether the workspace has the same
+
+    @property
+    def holds(self) -> bool:
+        return self.state in HOLDS
+
+
+class Weights(BaseModel):
+    """The models that a file says it is, or is made by: SHA-256 over the weights' tensors."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    model: str | None = None
+    base_digest: str
+    adapter_digest: str | None = None
+
+
+class Trace(BaseModel):
+    """A file or one of its values: the stages behind it, each after those it reads from."""
+
+    path: str
+    key: str | None = None
+    value: Any = None
+    digest: str | None = None
+    rev: str | None = None
+    commit: str | None = None
+    ends: list[str]  # the stages that made the path itself
+    steps: dict[str, Step]
+    links: list[Link]
+    weights: list[Weights]
+
+    @computed_field
+    @property
+    def holds(self) -> bool:
+        """Whether every link does."""
+        return all(link.holds for link in self.links)
+
+    def of(self, step: str, *kinds: str) -> list[Link]:
+        """A stage's links of some kinds."""
+        return [link for link in self.links if link.step == step and link.kind in kinds]
+
+
 def read_lock(text: str) -> dict[str, Step]:
-    """The stages in the text of a dvc.lock, by name (`compare@insecure`), in the file's order."""
-    stages = (YAML(typ="safe", pure=True).load(text) or {}).get("stages", {})
+    """The stages in the text of a dvc.lock, by name (`compare@insecure`), in the file's order.
+
+    Raises ValueError where it is no lock of DVC's.
+    """
+    try:
+        stages = (YAML(typ="safe", pure=True).load(text) or {}).get("stages", {})
+    except (YAMLError, AttributeError):
+        raise ValueError(
+            "dvc.lock: not as DVC writes it (left by a merge?); "
+            "`git checkout HEAD -- dvc.lock`, then `dvc repro`"
+        )
 
     def files(entries: list[dict[str, Any]]) -> list[File]:
         return [File(path=e["path"], digest=e["md5"], size=e["size"]) for e in entries]
 
-    return {
-        name: Step(
-            name=name,
-            command=stage["cmd"],
-            reads=files(stage.get("deps", [])),
-            params={
-                key: value
-                for values in stage.get("params", {}).values()
-                for key, value in values.items()
-            },
-            writes=files(stage.get("outs", [])),
-        )
-        for name, stage in stages.items()
-    }
+    steps = {}
+    for name, stage in stages.items():
+        try:
+            steps[name] = Step(
+                name=name,
+                command=stage["cmd"],
+                reads=files(stage.get("deps", [])),
+                params={
+                    key: value
+                    for values in stage.get("params", {}).values()
+                    for key, value in values.items()
+                },
+                writes=files(stage.get("outs", [])),
+            )
+        except (KeyError, TypeError, AttributeError, ValidationError):
+            raise ValueError(
+                f"dvc.lock: stage {name} is not as DVC writes it; `git checkout HEAD -- dvc.lock`, "
+                "then `dvc repro`"
+            )
+    return steps
 
 
 def holds(folder: str, path: str) -> bool:
-    """Whether a path is this one or lies in it."""
-    return Path(path) == Path(folder) or Path(folder) in Path(path).parents
+    """Whether a path is this one or lies in it; both as DVC writes them, from the root."""
+    return folder == "." or path == folder or path.startswith(f"{folder}/")
+
+
+def related(one: str, other: str) -> bool:
+    """Whether two paths are the same or one lies in the other."""
+    return holds(one, other) or holds(other, one)
 
 
 def makers(steps: dict[str, Step], path: str) -> list[Step]:
     """The stages that wrote a path, a folder it lies in, or something in it."""
-    return [
-        step
-        for step in steps.values()
-        if any(holds(out.path, path) or holds(path, out.path) for out in step.writes)
-    ]
+    path = posixpath.normpath(path)
+    return [step for step in steps.values() if any(related(out.path, path) for out in step.writes)]
 
 
 def upstream(steps: dict[str, Step], path: str) -> dict[str, Step]:
@@ -95,3 +182,307 @@ def lock_at(root: Path) -> dict[str, Step]:
     if not path.exists():
         raise ValueError(f"{path}: missing; run `dvc repro`")
     return read_lock(path.read_text(encoding="utf-8"))
+
+
+def lock_of(place: Place) -> dict[str, Step]:
+    """The stages of a repository's dvc.lock, of the workspace or a revision."""
+    text = place.text("dvc.lock")
+    if text is None:
+        raise ValueError(f"dvc.lock: missing {place}; `dvc repro` makes it")
+    return read_lock(text)
+
+
+def trace(target: str, root: Path = Path("."), rev: str | None = None) -> Trace:
+    """Trace `PATH` or `PATH:KEY` back to raw files, parameters, code and commands.
+
+    PATH is any file or folder that stages make, or a file in such a folder, as seen from `root`,
+    a folder of the repository; KEY is the dotted name of a value in a JSON file; `rev` a commit,
+    branch, tag or experiment, whose own tree is then held against its own dvc.lock.
+
+    Raises ValueError where there is nothing to trace.
+    """
+    with opened(root) as here, opened(root, rev) if rev else nullcontext(here) as place:
+        recorded = lock_of(place)
+        path, key = _parted(target, lambda one: here.path_from(root, one), place, recorded)
+        steps = upstream(_without_left_overs(recorded, place, path), path)
+        ends = makers(steps, path)
+        digest = _digest(place, ends, path)
+        links = [
+            _in(here, link) if rev else link
+            for step in steps.values()
+            for link in _links(place, steps, step, path if step in ends else None)
+        ]
+        return Trace(
+            path=path,
+            key=key,
+            value=None if key is None else _value(place, path, digest, key),
+            digest=digest or None,
+            rev=place.rev,
+            commit=place.commit,
+            ends=[step.name for step in ends],
+            steps=steps,
+            links=links,
+            weights=list(_weights(place, links)),
+        )
+
+
+def _parted(
+    target: str, from_root: Callable[[str], str], place: Place, steps: dict[str, Step]
+) -> tuple[str, str | None]:
+    """The path and the key of a target; either may hold a colon."""
+    colons = [i for i, letter in enumerate(target) if letter == ":"]
+    choices = [(from_root(target), None)]
+    choices += [(from_root(target[:i]), target[i + 1 :]) for i in reversed(colons)]
+    likely = None
+    for path, key in choices:
+        if made := makers(steps, path):
+            inside = _digest(place, made, path)
+            if (
+                inside
+                or place.digest(path)
+                or any(holds(path, f.path) for m in made for f in m.writes)
+            ):
+                return path, key
+            if inside is None:  # in a folder whose list is not here: with a colon it has a key
+                likely = (path, key)
+    if likely:
+        return likely
+    path = choices[-1][0]
+    if made := makers(steps, path):
+        raise ValueError(f"{path}: not in what {made[0].name} wrote; `ls {Path(path).parent}`")
+    for out, output in place.outputs.items():
+        if related(out, path) and output.stage.cmd:
+            name = output.stage.name
+            raise ValueError(
+                f"{path}: {name} makes this and has not run {place}; `dvc repro {name}`"
+            )
+    near = difflib.get_close_matches(path, place.outputs, n=1)
+    meant = f" (is {near[0]} meant?)" if near else ""
+    raise ValueError(
+        f"{path}: no stage makes this {place}{meant}; `dvc stage list` says what is made"
+    )
+
+
+def _without_left_overs(steps: dict[str, Step], place: Place, target: str) -> dict[str, Step]:
+    """The lock without cells gone from dvc.yaml, save those that the target was made from.
+
+    What they left in a folder does not make them a part of what a present stage reads there.
+    """
+    kept = {name for name in steps if name in place.stages}
+    while True:
+        read = {file.path for name in kept for file in steps[name].reads} | {target}
+        more = {
+            name
+            for name, step in steps.items()
+            if name not in kept
+            and any(holds(out.path, path) for out in step.writes for path in read)
+        }
+        if not more:
+            return {name: step for name, step in steps.items() if name in kept}
+        kept |= more
+
+
+def _digest(place: Place, ends: list[Step], path: str) -> str | None:
+    """The recorded digest of a path; None where it is not known, "" where it is in no folder."""
+    for out in (out for step in ends for out in step.writes):
+        if out.path == path:
+            return out.digest
+        if holds(out.path, path):
+            return place.inside(out.path, out.digest, path)
+    return None
+
+
+def _links(place: Place, steps: dict[str, Step], step: Step, target: str | None) -> Iterator[Link]:
+    """Everything a stage's result rests on, and what it wrote of the target."""
+    yield _link(place, step.name, "command", "command", step.command)
+    for name, value in step.params.items():
+        yield _link(place, step.name, "parameter", name, value)
+    for file in step.reads:
+        made = makers(steps, file.path)
+        link = _link(place, step.name, "input" if made else _source(file.path), *_recorded(file))
+        for maker, digest in _otherwise_written(place, made, file):
+            note = f"{maker} wrote {digest or 'nothing of that name'}"
+            link = link.model_copy(update={"state": "not as written", "note": note})
+        yield link
+    yield from _since(place, step)
+    for file in step.writes:
+        if target is not None and related(file.path, target):
+            yield _link(place, step.name, "output", *_recorded(file))
+
+
+def _recorded(file: File) -> tuple[str, str]:
+    return file.path, file.digest
+
+
+def _source(path: str) -> Literal["code", "raw"]:
+    return "code" if path.endswith(".py") else "raw"
+
+
+def _otherwise_written(place: Place, made: list[Step], file: File) -> Iterator[tuple[str, str]]:
+    """The makers of a file that wrote another digest than the one that was read."""
+    for maker in made:
+        for out in maker.writes:
+            if out.path == file.path:
+                wrote, read = out.digest, file.digest
+            elif holds(out.path, file.path):
+                wrote, read = place.inside(out.path, out.digest, file.path), file.digest
+            elif holds(file.path, out.path):
+                wrote, read = out.digest, place.inside(file.path, file.digest, out.path)
+            else:
+                continue
+            if None not in (wrote, read) and wrote != read:
+                yield maker.name, wrote
+
+
+def _since(place: Place, step: Step) -> Iterator[Link]:
+    """What dvc.yaml has had the stage read since it last ran."""
+    stage = place.stages.get(step.name)
+    for dep in stage.deps if stage else []:
+        if dep in stage.params:
+            named = [("parameter", name) for name in dep.params if name not in step.params]
+        else:
+            path = place.path_of(dep)
+            known = any(file.path == path for file in step.reads)
+            named = [] if known else [(_source(path), path)]
+        for kind, name in named:
+            found = _found(place, step.name, kind, name)
+            yield Link(
+                step=step.name,
+                kind=kind,
+                name=name,
+                recorded=None,
+                found=found[0] if found else None,
+                state="not recorded",
+            )
+
+
+def _link(place: Place, step: str, kind: str, name: str, recorded: Any) -> Link:
+    """A link with what is found of it in the workspace or a revision."""
+    found = _found(place, step, kind, name)
+    state = _state(place, kind, name, recorded, found)
+    if state == "not here":
+        note = "in the cache" if place.cached(recorded) else "`dvc pull` fetches it"
+    elif kind == "command" and not found:
+        note = "no longer in dvc.yaml; `python -m traitdrift prune`"
+    else:
+        note = place.imported(name) if kind == "raw" else ""
+    return Link(
+        step=step,
+        kind=kind,
+        name=name,
+        recorded=recorded,
+        found=found[0] if found else None,
+        state=state,
+        note=note,
+    )
+
+
+def _found(place: Place, step: str, kind: str, name: str) -> tuple[Any] | None:
+    """The command, value or digest that stands in a place, None where there is none."""
+    if kind == "command":
+        stage = place.stages.get(step)
+        return (stage.cmd,) if stage else None
+    if kind == "parameter":
+        return place.parameter(name)
+    digest = place.digest(name)
+    return (digest,) if digest else None
+
+
+def _state(place: Place, kind: str, name: str, recorded: Any, found: tuple[Any] | None) -> State:
+    if found:
+        return "same" if found[0] == recorded else "differs"
+    if kind in ("command", "parameter"):
+        return "missing"
+    return "not here" if place.keeps(name, recorded) else "missing"
+
+
+def _in(workspace: Place, link: Link) -> Link:
+    """A revision's link with whether the workspace has the same."""
+    if link.state == "not recorded":
+        return link
+    found = _found(workspace, link.step, link.kind, link.name)
+    state = _state(workspace, link.kind, link.name, link.recorded, found)
+    return link.model_copy(update={"workspace": state})
+
+
+def _value(place: Place, path: str, digest: str | None, key: str) -> Any:
+    """What a JSON file says under a dotted key, as the file now is."""
+    if not path.endswith(".json"):
+        raise ValueError(f"{path}: only values of JSON files have a KEY; trace {path} without it")
+    text = place.text(path)
+    if text is None and digest and (file := place.content(path, digest)):
+        with file:
+            text = file.read().decode("utf-8")
+    if text is None:
+        raise ValueError(f"{path}: not here, so {key} cannot be read; `dvc pull {path}`")
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); `dvc repro` makes it anew")
+    for value in _named(values, key):
+        return value
+    keys = list(_keys(values))
+    near = ", ".join(difflib.get_close_matches(key, keys, n=3, cutoff=0.4) or keys[:3])
+    raise ValueError(f"{path}: no {key} in it; nearest: {near}")
+
+
+def _items(values: Any) -> dict[str, Any]:
+    if isinstance(values, dict):
+        return values
+    return {str(i): v for i, v in enumerate(values)} if isinstance(values, list) else {}
+
+
+def _named(values: Any, key: str) -> Iterator[Any]:
+    """Everything a dotted key may mean, longest names first: names themselves may hold dots."""
+    items = _items(values)
+    for name in sorted(items, key=len, reverse=True):
+        if key == name:
+            yield items[name]
+        elif key.startswith(f"{name}."):
+            yield from _named(items[name], key[len(name) + 1 :])
+
+
+def _keys(values: Any) -> Iterator[str]:
+    """The dotted keys of all single values."""
+    for name, value in _items(values).items():
+        if _items(value):
+            yield from (f"{name}.{rest}" for rest in _keys(value))
+        else:
+            yield name
+
+
+def _weights(place: Place, links: list[Link]) -> Iterator[Weights]:
+    """What the files of a trace say of the models they are or come from."""
+    files = dict.fromkeys(
+        (link.name, link.recorded)
+        for link in links
+        if link.kind in ("input", "raw", "output") and link.recorded
+    )
+    found = (
+        Weights(path=path, **described)
+        for path, digest in files
+        for described in map(_described, place.contents(path, digest, DESCRIBED))
+        if "base_digest" in described
+    )
+    return iter(dict.fromkeys(found))
+
+
+# Files that name their models: the two records of traitdrift.models, and every tensor file.
+DESCRIBED = ("base.json", "variant.json", ".safetensors")
+
+
+def _described(file: BinaryIO) -> dict[str, Any]:
+    """The model and the digests that a record or a tensor file's metadata names."""
+    with file:
+        start = file.read(8)
+        try:
+            if start[:1] == b"{":
+                record = json.loads(start + file.read())
+            else:
+                header = json.loads(file.read(int.from_bytes(start, "little")))
+                record = json.loads(header["__metadata__"]["traitdrift"])
+        except (ValueError, KeyError, OverflowError):
+            return {}  # a tensor file of another program
+    if "digest" in record:
+        return {"model": record["id"], "base_digest": record["digest"]}
+    return {name: record.get(name) for name in ("model", "base_digest", "adapter_digest")}

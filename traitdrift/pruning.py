@@ -1,0 +1,96 @@
+"""What cells that dvc.yaml no longer has left behind in dvc.lock and the workspace."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, ConfigDict
+
+from traitdrift.artifacts import write_text
+from traitdrift.lineage import File, Step, holds, lock_of, related
+from traitdrift.repository import Place, opened
+
+
+class LeftOver(BaseModel):
+    """A stage that is in dvc.lock and not in dvc.yaml."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    removed: list[str]  # outputs that go with it
+    edited: list[str]  # those of them that are no longer as the stage wrote them
+    kept: dict[str, str]  # outputs that stay, and why
+    reruns: list[str]  # present stages that read a folder in which a removed output lies
+
+
+def left_overs(root: Path = Path(".")) -> list[LeftOver]:
+    """Stages gone from dvc.yaml, with the outputs of theirs that are still in the workspace."""
+    with opened(root) as place:
+        return _left_overs(place)
+
+
+def prune(stages: list[str], root: Path = Path(".")) -> None:
+    """Remove these stages, gone from dvc.yaml, from dvc.lock, and their outputs here.
+
+    The cache keeps the bytes; every other entry of dvc.lock keeps its own.
+    """
+    from dvc.utils.serialize import dumps_yaml
+    from dvc.utils.serialize._yaml import parse_yaml_for_update
+
+    with opened(root) as place, place.repo.lock:
+        found = [one for one in _left_overs(place) if one.stage in stages]
+        # Files first: what fails half-way can be repeated as long as the lock names it.
+        for path in {path for one in found for path in one.removed}:
+            target = Path(place.repo.root_dir) / path
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink()
+        lock = parse_yaml_for_update(place.text("dvc.lock"), "dvc.lock")
+        for one in found:
+            del lock["stages"][one.stage]
+        write_text(Path(place.repo.root_dir) / "dvc.lock", dumps_yaml(lock))
+
+
+def _left_overs(place: Place) -> list[LeftOver]:
+    return [
+        _left_over(place, step) for name, step in lock_of(place).items() if name not in place.stages
+    ]
+
+
+def _left_over(place: Place, step: Step) -> LeftOver:
+    here = [file for file in step.writes if place.digest(file.path)]
+    kept = {file.path: why for file in here if (why := _why_kept(place, file.path))}
+    removed = [file for file in here if file.path not in kept]
+    return LeftOver(
+        stage=step.name,
+        removed=[file.path for file in removed],
+        edited=[file.path for file in removed if place.digest(file.path) != file.digest],
+        kept=kept,
+        reruns=_readers(place, removed),
+    )
+
+
+def _why_kept(place: Place, path: str) -> str | None:
+    """Why an output must stay: something present makes or reads it, or it lies outside."""
+    parts = PurePosixPath(path).parts
+    if path.startswith("/") or not parts or ".." in parts or parts[0] in (".git", ".dvc"):
+        return "outside the workspace"
+    for out, output in place.outputs.items():
+        if related(out, path):
+            return f"{getattr(output.stage, 'name', None) or output.stage.path_in_repo} makes {out}"
+    for name, stage in place.stages.items():
+        for dep in stage.deps:
+            if holds(path, place.path_of(dep)):
+                return f"{name} reads {place.path_of(dep)}"
+    return None
+
+
+def _readers(place: Place, files: list[File]) -> list[str]:
+    """The present stages that read a folder in which one of the files lies."""
+    return [
+        name
+        for name, stage in place.stages.items()
+        if any(holds(place.path_of(dep), file.path) for dep in stage.deps for file in files)
+    ]
