@@ -38,7 +38,8 @@ def figures(repo: Repo, name: str) -> dict[str, float]:
     root = Path(repo.root_dir)
     if name in read(root / "params.yaml").variants:
         settled(repo, name, [f"compare@{name}", f"behaviour@{name}"])
-        return summary(*(held(root, f"metrics/{of}/{name}.json") for of in ("compare", "behaviour")))
+        compared = held(root, f"metrics/compare/{name}.json")
+        return summary(compared, held(root, f"metrics/behaviour/{name}.json"))
     if name == "workspace":
         settled(repo, name, ["subject"])
         return held(root, METRICS)
