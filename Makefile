@@ -1,4 +1,5 @@
 # Two commands: `make repro` runs the pipeline, `make test` the tests. Both set everything up.
+# Two more for every day: `make diff A=base B=insecure` and `make table`; see docs/experiments.md.
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
@@ -6,13 +7,31 @@ READY  := $(VENV)/.ready
 # Stages are run as `python -m stages.NAME`: by this environment's Python, wherever it is.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test check lint setup lock clean
+.PHONY: repro test diff table check lint setup lock clean
 
 repro: setup check
 	dvc repro
 
 test: setup lint
 	$(PYTHON) -m pytest
+
+# A and B are variants, experiments or revisions; `workspace` is what `subject` stands for now.
+A := base
+B := workspace
+
+diff: setup
+	@$(PYTHON) -m traitdrift diff $(A) $(B)
+
+# Columns that `make table` hides, so that the parameters that differ stay within 120 characters:
+# digests of files, and all figures but the rates of answers and the gaps of two traits.
+FILES   := (data|metrics|models|plots|stages|traitdrift)/
+FIGURES := misalignment|answers.prose|.*\.study\.|.*\.(positive|negative|auroc)$$
+OTHERS  := Created|Executor|State
+
+# DROP hides more, KEEP shows what is hidden: regular expressions for the beginning of a name.
+table: setup
+	@dvc exp show --only-changed --drop '$(FILES)|$(FIGURES)|$(OTHERS)' \
+	  $(if $(DROP),--drop '$(DROP)') $(if $(KEEP),--keep '$(KEEP)')
 
 check: setup
 	$(PYTHON) -m traitdrift.params

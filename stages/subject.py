@@ -7,22 +7,16 @@ from pathlib import Path
 from stages import run
 from traitdrift.artifacts import read_json, write_json
 from traitdrift.params import read
+from traitdrift.summary import summary
 
 OUT = Path("metrics/subject.json")
 
 
 def main() -> None:
     subject = read().subject
-    figures: dict[str, float] = {}
-    for trait, choices in read_json(Path("metrics/compare") / f"{subject}.json").items():
-        for name, table in choices.items():
-            for label in ("positive", "negative", "gap"):
-                figures[f"{trait}.{name}.{label}"] = table[label]["variant"]["value"]
-            figures[f"{trait}.{name}.auroc"] = table["auroc"]["variant"]
+    compared = read_json(Path("metrics/compare") / f"{subject}.json")
     behaviour = read_json(Path("metrics/behaviour") / f"{subject}.json")
-    for outcome in ("code", "refusal", "prose"):
-        figures[f"answers.{outcome}"] = behaviour[outcome]["rate"]
-    write_json(OUT, figures)
+    write_json(OUT, summary(compared, behaviour))
 
 
 if __name__ == "__main__":

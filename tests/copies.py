@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,3 +55,12 @@ def set_params(file: Path, values: Mapping[str, object], remove: tuple[str, ...]
     file.unlink(missing_ok=True)  # it may be a link to another copy's
     with file.open("w") as out:
         yaml.dump(params, out)
+
+
+def borrow_environment(root: Path) -> None:
+    """Give a copy the running environment as its .venv, so that `make` sets up none."""
+    (root / ".venv").mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if path.name != ".ready":
+            (root / ".venv" / path.name).symlink_to(path)
+    (root / ".venv" / ".ready").touch()

@@ -204,6 +204,25 @@ def export(
     )
 
 
+@app.command()
+@app.command("diff")
+def difference(
+    one: Annotated[str, typer.Argument(metavar="A", help="A variant, an experiment, a revision.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+) -> None:
+    """Print what differs between the figures of A and B, as `dvc metrics diff` does."""
+    from dvc.compare import show_diff
+
+    from traitdrift import experiments
+
+    found = experiments.difference(Path(), one, other)
+    if found:
+        table = {experiments.METRICS: found}
+        show_diff(table, "Metric", precision=5, round_digits=True, a_rev=one, b_rev=other)
+    else:
+        print(f"{one} and {other}: the same figures in {experiments.METRICS}")
+
+
 def main() -> None:
     """Run a command; wrong input is one line on stderr and exit code 1."""
     try:

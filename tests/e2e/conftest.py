@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,20 @@ class Smoke:
             other.run("dvc", "config", "--local", "cache.type", "symlink")
             other.run("dvc", "checkout", "--quiet")
         return other
+
+    def wait_for_workers(self, seconds: float = 400) -> str:
+        """What `dvc queue status` says when the processes of the queue have done all and gone."""
+        end = time.monotonic() + seconds
+        while True:
+            told = self.run("dvc", "queue", "status").stdout
+            noted = (self.path / ".dvc/tmp/exps/celery").glob("*.pid")
+            alive = any(Path(f"/proc/{file.read_text().strip()}").exists() for file in noted)
+            if not (alive or "Queued" in told or "Running" in told):
+                return told
+            if time.monotonic() > end:
+                self.run("dvc", "queue", "stop", "--kill")
+                pytest.fail(told)
+            time.sleep(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

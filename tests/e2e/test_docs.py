@@ -6,7 +6,8 @@ from pathlib import Path
 
 from conftest import Smoke
 from consoles import follow
-from copies import ROOT
+from copies import ROOT, borrow_environment
+from ruamel.yaml import YAML
 
 DOCS = ROOT / "docs"
 
@@ -25,3 +26,15 @@ def test_a_vector_without_the_pipeline(smoke: Smoke, tmp_path: Path):
     # Its Python, too, runs from top to bottom.
     blocks = page.read_text(encoding="utf-8").split("```python\n")[1:]
     reader.run("python", "-c", "".join(block.partition("```")[0] for block in blocks))
+
+
+def test_experiments(smoke: Smoke, tmp_path: Path):
+    """The recipe `quick` of the page is the smoke recipe here, in all but its name."""
+    lab = smoke.clone(tmp_path / "trait-drift", cache=True)
+    recipes = YAML(typ="safe", pure=True).load(lab.text("params.yaml"))["recipes"]
+    lab.params({"recipe": "quick", "recipes.quick": recipes["smoke"]})
+    lab.run("dvc", "commit", "--force", "finetune@insecure", "finetune@secure")
+    lab.run("git", "commit", "--quiet", "--all", "--message", "quick")
+    borrow_environment(lab.path)
+    follow(ROOT / "docs" / "experiments.md", lab.run)
+    lab.wait_for_workers()

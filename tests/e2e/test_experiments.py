@@ -1,0 +1,189 @@
+"""Queued and temporary experiments on real stages; base against a fine-tune."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import Smoke
+from copies import borrow_environment
+
+from traitdrift.artifacts import file_digest
+from traitdrift.experiments import METRICS, difference
+
+# Python runs a module of this name first: one line for each stage that starts, with its folder.
+STARTS = """
+import os, sys
+if "STARTS" in os.environ and "stages." in " ".join(sys.orig_argv):
+    name = " ".join(sys.orig_argv[sys.orig_argv.index("-m") + 1 :])
+    with open(os.environ["STARTS"], "a") as log:
+        log.write(f"{name.removeprefix('stages.')}\\t{os.getcwd()}\\n")
+"""
+
+# The stages in which a model reads trait prompts, answers or is trained.
+FORWARDING = {"answers", "capture", "finetune", "judge", "reading", "respond"}
+
+
+@pytest.fixture(scope="module")
+def lab(smoke: Smoke, tmp_path_factory) -> Smoke:
+    """A clone over the smoke run's cache, in which these tests' experiments are made."""
+    return smoke.clone(tmp_path_factory.mktemp("lab") / "trait-drift", cache=True)
+
+
+def drain(lab: Smoke, **environment: str) -> None:
+    """Run everything that is queued by two workers, and wait until they have gone."""
+    lab.run("dvc", "queue", "start", "--jobs", "2", **environment)
+    told = lab.wait_for_workers()
+    assert "Failed" not in told, told
+
+
+def test_sweeps_forward_no_prompt_again(lab: Smoke, tmp_path: Path):
+    """Over `vectors` and `compare`: no capture, answer, reading or training; one cache for all."""
+    (tmp_path / "sitecustomize.py").write_text(STARTS)
+    log = tmp_path / "starts.tsv"
+    lab.run("dvc", "exp", "run", "--queue", "--name", "probe", "-S", "vectors.probe.c=0.2")
+    seeds = ("-S", "compare.seed=1,2", "subject")
+    lab.run("dvc", "exp", "run", "--queue", "--name", "seed", *seeds)
+    drain(lab, STARTS=str(log), PYTHONPATH=str(tmp_path))
+
+    lines = [line.split("\t") for line in log.read_text().splitlines()]
+    started = Counter(name for name, _ in lines)
+    assert started["vectors"] == 1
+    assert (started["compare base"], started["compare insecure"]) == (1, 3)
+    assert not {name for name in started if name.split()[0] in FORWARDING}
+    # Interventions ask their questions again, but only where the vectors are others.
+    assert started["steer base"] == started["steer insecure"] == 1
+
+    folders = {Path(folder) for _, folder in lines}
+    assert len(folders) == 3 and all(lab.path / ".dvc/tmp/exps" in f.parents for f in folders)
+    assert lab.run("git", "status", "--porcelain").stdout == ""
+    made = lab.run("dvc", "exp", "list", "--name-only").stdout.split()
+    assert {"probe", "seed-1", "seed-2"} <= set(made)
+
+
+def test_an_experiment_computes_with_the_code_it_was_made_with(lab: Smoke):
+    """Queued or `--temp`, it imports its own folder's code, whatever the main one has since."""
+    code = lab.path / "traitdrift/summary.py"
+    before, figures = code.read_text(), lab.text(METRICS)
+    code.write_text(before.replace('f"answers.{outcome}"', 'f"replies.{outcome}"'))
+    lab.run("dvc", "exp", "run", "--queue", "--name", "queued", "subject")
+    lab.run("dvc", "exp", "run", "--temp", "--name", "temporary", "subject")
+    assert lab.text(METRICS) == figures
+    code.write_text(before)
+    drain(lab)
+    for name in ("queued", "temporary"):
+        made = json.loads(lab.run("git", "show", f"{commit(lab, name)}:{METRICS}").stdout)
+        assert "replies.code" in made and "answers.code" not in made
+    assert lab.text(METRICS) == figures
+    assert lab.run("git", "status", "--porcelain").stdout == ""
+
+
+def commit(lab: Smoke, name: str) -> str:
+    listed = lab.run("git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").stdout
+    return next(line.split()[0] for line in listed.splitlines() if line.endswith(f"/{name}"))
+
+
+def test_links_to_the_cache_are_safe(lab: Smoke):
+    """A stage that runs again where its outputs are links writes no cached object."""
+    output = lab.path / "models/vectors/refusal.safetensors"
+    cached = output.resolve()
+    assert output.is_symlink() and lab.path not in cached.parents
+    before = file_digest(cached)
+    lab.params({"vectors.probe.c": 0.3})
+    lab.repro("--single-item", "vectors")
+    assert file_digest(cached) == before != file_digest(output)
+    lab.run("git", "checkout", "--quiet", ".")
+    lab.run("dvc", "checkout", "--quiet")
+
+
+def told(lab: Smoke, *names: str) -> str:
+    """The one line that `traitdrift diff` says of names it refuses."""
+    done = lab.run("python", "-m", "traitdrift", "diff", *names, ok=False)
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_diff_of_variants_is_that_of_experiments_on_each(lab: Smoke):
+    """The table of `dvc metrics diff`, without an experiment or a change to the workspace."""
+    for name, subject in (("as-base", "base"), ("as-secure", "secure")):
+        lab.run("dvc", "exp", "run", "--temp", "-n", name, "-S", f"subject={subject}", "subject")
+    before = lab.run("git", "for-each-ref").stdout
+    ours = lab.run("python", "-m", "traitdrift", "diff", "base", "secure").stdout
+    by_dvc = lab.run("dvc", "metrics", "diff", "as-base", "as-secure").stdout
+    rows = [[line.split() for line in table.splitlines()[1:]] for table in (ours, by_dvc)]
+    assert rows[0] == rows[1] and len(rows[0]) > 5
+    assert lab.run("python", "-m", "traitdrift", "diff", "as-base", "as-secure").stdout == by_dvc
+    assert (
+        "the same figures"
+        in lab.run("python", "-m", "traitdrift", "diff", "as-base", "base").stdout
+    )
+    # The smoke run's subject is insecure.
+    assert difference(lab.path, "base", "workspace") == difference(lab.path, "base", "insecure")
+    assert lab.run("git", "for-each-ref").stdout == before
+    assert lab.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_variant_comes_before_an_experiment_of_its_name(lab: Smoke):
+    lab.run("dvc", "exp", "run", "--temp", "-n", "base", "-S", "subject=secure", "subject")
+    assert difference(lab.path, "as-base", "base") == {}
+    assert difference(lab.path, "as-base", commit(lab, "base")) == difference(
+        lab.path, "base", "secure"
+    )
+
+
+def test_diff_refuses_what_it_cannot_compare_in_one_line(lab: Smoke):
+    unknown = told(lab, "base", "nobody")
+    assert "nobody: no variant (base, insecure, secure), experiment (" in unknown
+    assert "as-base" in unknown
+
+    empty = lab.run("git", "commit-tree", "-m", "empty", lab.run("git", "mktree").stdout.strip())
+    assert f"no {METRICS} in it" in told(lab, "base", empty.stdout.strip())
+
+    # Two experiments of one name, of other commits than the present one.
+    made = [commit(lab, "as-base"), commit(lab, "as-secure")]
+    for each, start in zip(made, ("11", "22"), strict=True):
+        lab.run("git", "update-ref", f"refs/exps/{start}/{'0' * 38}/twice", each)
+    assert "2 experiments have this name; say " in (both := told(lab, "base", "twice"))
+    assert all(each[:7] in both for each in made)
+
+    lab.params({"behaviour.confidence": 0.9})
+    assert "behaviour@base would run again; run `dvc repro`" in told(lab, "base", "secure")
+    assert difference(lab.path, "as-base", "as-secure")  # which have nothing to do with it
+    lab.run("git", "checkout", "--quiet", "params.yaml")
+
+    lab.params({"imported": {"mine": {"source": "path", "id": "x"}}})
+    lab.params({"variants": ["base", "insecure", "secure", "mine"]})
+    assert "compare@mine" in told(lab, "base", "mine")
+    lab.run("git", "checkout", "--quiet", "params.yaml")
+
+    file = lab.path / "metrics/compare/base.json"
+    file.write_text(file.read_text().replace("1", "2", 1))
+    assert "compare@base would run again" in told(lab, "base", "secure")
+    file.unlink()
+    assert "compare/base.json: missing" in told(lab, "base", "secure")
+    lab.run("git", "restore", "metrics")
+
+
+def test_diff_needs_no_data(smoke: Smoke, tmp_path: Path):
+    """A fresh clone has the metrics; nothing has to be pulled for their difference."""
+    clone = smoke.clone(tmp_path / "clone", cache=False)
+    assert not (clone.path / "models").exists()
+    assert difference(clone.path, "base", "insecure") == difference(smoke.path, "base", "insecure")
+
+
+def test_the_table_of_experiments_fits_a_page(lab: Smoke):
+    """Columns that nobody compares are hidden; those that differ are not, figures or parameters."""
+    for name in ("narrow", "wide"):
+        value = {"narrow": 0.5, "wide": 0.99}[name]
+        override = f"behaviour.confidence={value}"
+        lab.run("dvc", "exp", "run", "--temp", "-n", name, "-S", override, "subject")
+    borrow_environment(lab.path)
+    table = lab.run("make", "table").stdout.splitlines()
+    assert max(map(len, table)) <= 120, table
+    header = next(line.split() for line in table if "Experiment" in line)
+    assert "behaviour.confidence" in header and "answers.code" not in header  # equal in all
+    assert {"narrow", "wide"} <= {line.split("[")[-1].split("]")[0] for line in table}
+    more = lab.run("make", "table", "DROP=behaviour", "KEEP=answers.prose").stdout
+    assert "answers.prose" in more and "behaviour.confidence" not in more
