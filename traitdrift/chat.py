@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
@@ -100,6 +100,12 @@ def last_message(
     rendered = render(tokenizer, messages, generation_prompt)
     ids, offsets = encode(tokenizer, rendered.text)
     return ids, tokens_in(offsets, rendered.contents[-1])
+
+
+def asked_for(row: dict[str, Any]) -> list[Message]:
+    """The conversation that an answer of data/responses answers."""
+    system = [{"role": "system", "content": row["system"]}] if row["system"] else []
+    return [*system, {"role": "user", "content": row["question"]}]
 
 
 def turn_end(text: str, content_end: int, end_tokens: Sequence[str]) -> int:
