@@ -16,6 +16,7 @@ from traitdrift.artifacts import load_tensors, read_json, read_jsonl, write_csv,
 from traitdrift.evaluation import project
 from traitdrift.params import read
 from traitdrift.shift import CLASSES, choices, compared
+from traitdrift.statistics import significant
 
 PROMPTS = Path("data/prompts")
 ACTIVATIONS = Path("data/activations")
@@ -28,7 +29,7 @@ PLOTS = Path("plots/compare")
 
 def main(variant: str) -> None:
     settings = read().compare
-    metrics, prompts, profile = {}, [], []
+    metrics, prompts, profile, layers = {}, [], [], []
     for path in sorted(VECTORS.glob("*.safetensors")):
         trait = path.stem
         vectors, described = load_tensors(path)
@@ -73,22 +74,16 @@ def main(variant: str) -> None:
                 for row in by_layer
             ]
             if name == "chosen":
-                prompts += [
-                    {
-                        "trait": trait,
-                        "class": c,
-                        "prompt": rows[i]["prompt"],
-                        "base": b,
-                        "variant": v,
-                    }
-                    for c in CLASSES
-                    for i, b, v in zip(
-                        held[c],
-                        *(project(s[c], vector)[:, choice.layer].tolist() for s in sides),
-                        strict=True,
-                    )
-                ]
+                for c in CLASSES:
+                    before, after = (project(side[c], vector).tolist() for side in sides)
+                    for i, b, v in zip(held[c], before, after, strict=True):
+                        asked = {"trait": trait, "class": c, "prompt": rows[i]["prompt"]}
+                        prompts.append(
+                            {**asked, "base": b[choice.layer], "variant": v[choice.layer]}
+                        )
+                        layers.append({**asked, **{k: significant(x, 4) for k, x in enumerate(v)}})
     write_csv(PLOTS / variant / "prompts.csv", pandas.DataFrame(prompts))
+    write_csv(PLOTS / variant / "layers.csv", pandas.DataFrame(layers))
     write_csv(PLOTS / variant / "profile.csv", pandas.DataFrame(profile))
     write_json(METRICS / f"{variant}.json", metrics)
 

@@ -17,6 +17,7 @@ from traitdrift.batches import token_budget
 from traitdrift.models import base_record, load_model, load_tokenizer, variant_record
 from traitdrift.params import read
 from traitdrift.progress import progress
+from traitdrift.rollouts import asked_for
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -33,7 +34,7 @@ def main(variant: str) -> None:
     }
     tokenizer = load_tokenizer(BASE)
     readings = {
-        side: [read_aloud(tokenizer, conversation(row), row["ids"], positions) for row in rows]
+        side: [read_aloud(tokenizer, asked_for(row), row["ids"], positions) for row in rows]
         for side, rows in answers.items()
     }
     # Base on its own text is read once, by the cell of base.
@@ -72,12 +73,6 @@ def main(variant: str) -> None:
             "adapter_digest": variant_record(ADAPTERS / variant).get("adapter_digest"),
         },
     )
-
-
-def conversation(row: dict) -> list[dict[str, str]]:
-    """What was asked for an answer."""
-    system = [{"role": "system", "content": row["system"]}] if row["system"] else []
-    return [*system, {"role": "user", "content": row["question"]}]
 
 
 def by_question(values: torch.Tensor, rows: list[dict]) -> torch.Tensor:

@@ -105,14 +105,14 @@ def cosines(*of: str) -> set[str]:
     return {f"cosine@{one}-{other}" for one in ALL for other in ALL if {one, other} & set(of)}
 
 
-ENDS = {"figures", "subject"}
+ENDS = {"figures", "report", "subject"}
 READ = ("reading", "detect", "text_or_model", "shift")
-ASKED = ("respond", "behaviour", "judge", *READ)
+ASKED = ("respond", "behaviour", "judge", "tokens", *READ)
 AFTER_TRAINING = ("finetune", "capture", "compare", "steer", *ASKED)
 # What reads the vectors, and what reads that.
 VECTORS = {
     *("vectors", "nulls", "evidence"),
-    *cells("compare", "steer", "detect", "text_or_model", of=ALL),
+    *cells("compare", "steer", "detect", "text_or_model", "tokens", of=ALL),
     *cosines(*ALL),
     *ENDS,
 }
@@ -165,15 +165,15 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     ),
     "the library module of interventions": (
         lambda p: p.append("traitdrift/steering.py", "# changed\n"),
-        {"figures", *cells("steer", of=ALL)},
+        {"figures", "report", *cells("steer", of=ALL)},
     ),
     "a coefficient": (
         lambda p: p.params({"steer.coefficients": [1.0, -1.0]}),
-        {"figures", *cells("steer", of=ALL)},
+        {"figures", "report", *cells("steer", of=ALL)},
     ),
     "a plain text": (
         lambda p: p.append("data/raw/texts/benign.txt", "One more line of text.\n"),
-        {"figures", *cells("steer", of=ALL)},
+        {"figures", "report", *cells("steer", of=ALL)},
     ),
     "the number of samples": (
         lambda p: p.params({"respond.samples": 2}),
@@ -181,17 +181,21 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     ),
     "the library module of figures": (
         lambda p: p.append("traitdrift/figures.py", "# changed\n"),
-        {"figures"},
+        {"figures", "report"},
+    ),
+    "the page's template": (
+        lambda p: p.append("traitdrift/templates/report.html.jinja", "<!-- changed -->\n"),
+        {"report"},
     ),
     "the judge": (
         lambda p: p.params(
             {"judge": {"backend": "endpoint", "url": "http://localhost:8000/v1", "model": "x"}}
         ),
-        cells("judge", of=ALL),
+        {"report", *cells("judge", of=ALL)},
     ),
     "a judge's prompt": (
         lambda p: p.append("data/raw/judge/coherence.txt", "Think twice.\n"),
-        cells("judge", of=ALL),
+        {"report", *cells("judge", of=ALL)},
     ),
     "a comparison setting": (
         lambda p: p.params({"compare.resamples": 500}),
