@@ -109,7 +109,10 @@ def prune(
             )
         typer.confirm("Remove these?", abort=True)
     pruning.prune([one.stage for one in found], ROOT)
-    print("Removed. `git commit -a` records it; `dvc gc --workspace` would also empty the cache.")
+    print(
+        "Removed; `git commit --all` records it. The cache keeps the bytes: "
+        "`dvc gc --workspace --all-branches --dry` says what it could do without."
+    )
 
 
 @app.command()

@@ -38,3 +38,7 @@ def test_experiments(smoke: Smoke, tmp_path: Path):
     borrow_environment(lab.path)
     follow(ROOT / "docs" / "experiments.md", lab.run)
     lab.wait_for_workers()
+
+
+def test_lineage(smoke: Smoke, tmp_path: Path):
+    follow(ROOT / "docs" / "lineage.md", smoke.clone(tmp_path / "clone", cache=True).run)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-METRICS = Path(__file__).resolve().parents[2] / "metrics"
+from traitdrift.explanation import explain
+from traitdrift.lineage import trace
+
+ROOT = Path(__file__).resolve().parents[2]
+METRICS = ROOT / "metrics"
 
 
 def figures(name: str) -> dict:
@@ -44,3 +48,13 @@ def test_ablating_code_mode_undoes_the_mode_confusion_and_a_random_vector_does_n
     assert conditions["ablate"]["code"]["over_random"]["high"] < -0.5
     spread = conditions["ablate_random"]["code"]["difference"]
     assert spread["low"] <= 0 <= spread["high"]
+
+
+def test_the_committed_figures_are_those_that_the_lock_leads_to():
+    """Each was read as it was written; and where no code changed since, every link holds."""
+    found = trace(f"{METRICS / 'subject.json'}:answers.code", root=ROOT)
+    assert found.value == figures("subject.json")["answers.code"]
+    assert {"base_model", "finetune@insecure", "compare@insecure"} < set(found.steps)
+    data = [link for link in found.links if link.kind in ("input", "output", "raw")]
+    assert [link for link in data if not link.holds] == []
+    assert found.holds or any(one.changes for one in explain(ROOT, allow_missing=True))
