@@ -131,7 +131,7 @@ def write_variant(root: Path, variant: str, number: int) -> None:
     )
     layers = [
         {"trait": trait, "class": label, "prompt": f"{label} prompt {k} of {trait}"}
-        | {str(layer): 10 * layer + k + number for layer in range(LAYERS)}
+        | {str(layer): 10 * layer + k * (layer + 1) + number for layer in range(LAYERS)}
         for trait in TRAITS
         for label in ("positive", "negative")
         for k in range(3)
