@@ -36,6 +36,9 @@ def trace(
     ],
     rev: Annotated[str | None, typer.Option(help="A commit, branch, tag or experiment.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Whole digests, for programs.")] = False,
+    crate: Annotated[
+        Path | None, typer.Option(help="A new folder: the run as an RO-Crate, for a paper.")
+    ] = None,
 ) -> None:
     """Follow a result back to raw files, parameters, code and models; exit 1 on a broken link."""
     from rich.console import Console
@@ -43,6 +46,10 @@ def trace(
     from traitdrift import lineage, tree
 
     found = lineage.trace(target, ROOT, rev)
+    if crate is not None and found.holds:
+        supplement(found.steps, found.path, crate, found.commit)
+        print(f"{crate}: the run behind {found.path}")
+        return
     if as_json:
         print(found.model_dump_json(indent=2))
         raise typer.Exit(not found.holds)

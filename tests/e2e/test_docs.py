@@ -14,13 +14,13 @@ DOCS = ROOT / "docs"
 
 def test_every_page_is_run():
     """A page that no test of this module names would rot."""
-    for page in (ROOT / "docs").glob("*.md"):
+    for page in DOCS.glob("*.md"):
         assert f'"{page.name}"' in (ROOT / "tests/e2e/test_docs.py").read_text(), page.name
 
 
 def test_a_vector_without_the_pipeline(smoke: Smoke, tmp_path: Path):
     """Followed in a clone without the cache, beside the repository that has it."""
-    (tmp_path / "colleague").symlink_to(smoke.path)
+    smoke.clone(tmp_path / "colleague", cache=True)
     reader, page = smoke.clone(tmp_path / "mine", cache=False), DOCS / "outside.md"
     follow(page, reader.run)
     # Its Python, too, runs from top to bottom.
@@ -36,9 +36,9 @@ def test_experiments(smoke: Smoke, tmp_path: Path):
     lab.run("dvc", "commit", "--force", "finetune@insecure", "finetune@secure")
     lab.run("git", "commit", "--quiet", "--all", "--message", "quick")
     borrow_environment(lab.path)
-    follow(ROOT / "docs" / "experiments.md", lab.run)
+    follow(DOCS / "experiments.md", lab.run)
     lab.wait_for_workers()
 
 
 def test_lineage(smoke: Smoke, tmp_path: Path):
-    follow(ROOT / "docs" / "lineage.md", smoke.clone(tmp_path / "clone", cache=True).run)
+    follow(DOCS / "lineage.md", smoke.clone(tmp_path / "clone", cache=True).run)
