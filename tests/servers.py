@@ -55,7 +55,10 @@ def stop(process: subprocess.Popen) -> None:
 
 def make_key(file: Path) -> Path:
     subprocess.run(
-        [needs("ssh-keygen", "openssh-client"), *("-q", "-t", "ed25519", "-N", "", "-f", str(file))],
+        [
+            needs("ssh-keygen", "openssh-client"),
+            *("-q", "-t", "ed25519", "-N", "", "-f", str(file)),
+        ],
         check=True,
     )
     return file
@@ -197,6 +200,8 @@ class WeakLine:
                     near.close()
                     continue
                 far = socket.create_connection(("127.0.0.1", self.server))
+                for end in (near, far):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.open += [near, far]
                 threading.Thread(target=self.carry, args=(near, far), daemon=True).start()
 

@@ -27,19 +27,19 @@ def mend(
     read: Annotated[bool, typer.Option(help="Read every file there back and hash it.")] = False,
 ) -> None:
     """Send again what a DVC remote lost: `dvc push` looks at no file of a folder that it sent."""
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     from traitdrift.sharing import faults, recorded, send
 
-    try:
-        with Repo() as repo, repo.lock:
+    with Repo() as repo, repo.lock:
+        try:
             store = repo.cloud.get_remote_odb(remote)
-            paths = recorded(repo, store)
-            found = faults(store, paths, read)
-            sent = send(repo.cache.local, store, set(found))
-    except DvcException as error:
-        raise ValueError(error)
+            store.fs.exists(store.path)
+        except Exception as error:  # of whichever library speaks to this kind of remote
+            raise ValueError(f"no way to the remote: {error}")
+        paths = recorded(repo, store)
+        found = faults(store, paths, read)
+        sent = send(repo.cache.local, store, set(found))
     for digest, fault in sorted(found.items(), key=lambda item: paths[item[0]]):
         told = "sent again" if digest in sent else "no good copy in this cache"
         print(f"{paths[digest]} ({digest}): {fault}, {told}")

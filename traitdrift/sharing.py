@@ -46,7 +46,7 @@ def faults(store: HashFileDB, digests: Mapping[str, str], read: bool) -> dict[st
 
     there = set(store.oids_exist(list(digests)))
     found = {digest: "missing" for digest in digests if digest not in there}
-    if read:
+    if read and there:
         with progress("reading", len(there)) as advance:
             for digest in sorted(there):
                 if file_md5(store.oid_to_path(digest), store.fs) != digest.removesuffix(".dir"):

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from copies import ROOT
 from remotes import KINDS, Remote, apart, shared_cache, stored
 from servers import WeakLine, free_port, make_key
 
+IMPATIENT = {"AWS_MAX_ATTEMPTS": "1"}  # by default S3's client tries again for half a minute
 LARGE = 24_000_000  # bytes: sent to S3 in one request, and in no time over loopback
 
 
@@ -153,8 +154,9 @@ def test_a_line_that_ends_in_the_middle_of_a_push(lab: Lab):
     before = lab.a.cache()
     with WeakLine(lab.remote.port, after=LARGE // 2) as line:
         lab.a.points(lab.through(line.port))
-        told = lab.a.run("dvc", "push", ok=False)
-    print(told)
+        told = replace(lab.a, environment=lab.a.environment | IMPATIENT).run(
+            "dvc", "push", ok=False
+        )
     assert "Traceback" not in told
     assert lab.a.cache() == before
     assert whole(lab.remote) and stored(lab.a.digest("large")) not in lab.remote.files()
@@ -186,7 +188,6 @@ def test_a_disk_that_is_full_in_the_middle_of_a_push(lab: Lab):
     told = lab.a.run(
         "dvc", "push", ok=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, size)
     )
-    print(told)
     assert "1 files failed to upload" in told and "File too large" in told
     assert lab.a.cache() == before
     assert whole(lab.remote) and stored(lab.a.digest("large")) not in lab.remote.files()
@@ -201,7 +202,6 @@ def test_a_file_that_the_remote_lost_is_named_and_can_be_sent_again(lab: Lab):
     lab.remote.delete(stored(lost))
     b = lab.colleague()
     told = b.run("dvc", "pull", ok=False)
-    print(told)
     assert f"failed to transfer '{lost}'" in told and "files failed to download" in told
     assert "Everything is up to date." in lab.a.run("dvc", "push")
     told = lab.a.run("python", "-m", "traitdrift", "mend")
@@ -219,15 +219,85 @@ def test_a_file_that_went_bad_on_the_remote_is_not_taken(lab: Lab):
     lab.remote.write(stored(digest), b"something else")
     b = lab.colleague()
     told = b.run("dvc", "pull", ok=False)
-    print(told)
     assert "Checkout failed for following targets:\nlarge" in told
     assert not (b.path / "large").exists() and stored(digest) not in str(b.cache())
-    lab.remote.write(stored(digest), b"something else") # the check of a folder removes it
     told = b.run("python", "-m", "traitdrift", "mend", "--read", ok=False)
-    print(told)
     assert f"large ({digest}): broken, no good copy in this cache" in told.splitlines()
     told = lab.a.run("python", "-m", "traitdrift", "mend", "--read")
     assert f"large ({digest}): broken, sent again" in told.splitlines()
     assert lab.a.cache() == before
     b.run("dvc", "pull")
     assert b.digest("large") == digest
+
+
+@pytest.mark.parametrize("lab", KINDS[1:], indirect=True)
+def test_without_verify_dvc_takes_what_it_gets(lab: Lab):
+    """Why docs/sharing.md sets it: over a line, it is off unless asked for."""
+    lab.a.run("dvc", "push")
+    lab.remote.write(stored(lab.a.digest("large")), b"something else")
+    b = lab.colleague()
+    b.run("dvc", "remote", "modify", "lab", "verify", "false")
+    b.run("dvc", "pull")
+    assert (b.path / "large").read_bytes() == b"something else"
+    assert b.run("dvc", "status") == "Data and pipelines are up to date.\n"
+
+
+REFUSED = {"ssh": "Permission denied for user", "s3": "Forbidden"}
+
+
+@over_a_line
+def test_wrong_credentials_are_refused_and_nothing_moves(lab: Lab):
+    right = {**lab.remote.settings}
+    if lab.kind == "ssh":
+        lab.a.points({"keyfile": str(make_key(lab.folder / "another"))})
+    else:
+        lab.a.environment["AWS_SECRET_ACCESS_KEY"] = "another"
+    before = lab.a.cache()
+    for command in ("dvc push", "dvc pull", "python -m traitdrift mend"):
+        told = lab.a.run(*command.split(), ok=False)
+        assert REFUSED[lab.kind] in told and "Traceback" not in told
+    assert lab.a.cache() == before and lab.remote.files() == {}
+    lab.a.points(right)
+    lab.a.environment.update(lab.remote.environment)
+    completes(lab)
+
+
+@over_a_line
+def test_a_server_that_does_not_answer(lab: Lab):
+    lab.a.environment |= IMPATIENT
+    lab.a.points(lab.through(free_port()))
+    for command in ("dvc push", "python -m traitdrift mend"):
+        told = lab.a.run(*command.split(), ok=False)
+        assert "onnect" in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize("lab", ["s3"], indirect=True)
+def test_without_credentials_or_with_a_wrong_bucket(lab: Lab):
+    lab.a.run("dvc", "remote", "modify", "--local", "lab", "url", "s3://nobody/cache")
+    told = lab.a.run("dvc", "push", ok=False)
+    assert "The specified bucket does not exist" in told
+    for name in lab.remote.environment:
+        lab.a.environment[name] = ""
+    told = lab.a.run("dvc", "push", ok=False)
+    assert "Unable to locate credentials" in told
+
+
+@pytest.mark.parametrize("lab", ["local"], indirect=True)
+def test_without_a_remote(lab: Lab):
+    """`dvc pull` says it too, and then what is missing."""
+    b = lab.colleague()
+    b.run("dvc", "remote", "remove", "lab")
+    for command in ("dvc push", "python -m traitdrift mend"):
+        told = b.run(*command.split(), ok=False)
+        assert "no remote specified" in told and "dvc remote add -d" in told
+    assert "No remote provided and no default remote set." in b.run("dvc", "pull", ok=False)
+
+
+@pytest.mark.parametrize("lab", ["local"], indirect=True)
+def test_a_folder_to_which_nothing_was_pushed(lab: Lab):
+    """Or that is not mounted."""
+    b = lab.colleague()
+    told = b.run("dvc", "pull", ok=False)
+    assert "Some of the cache files do not exist neither locally nor on remote" in told
+    told = b.run("python", "-m", "traitdrift", "mend", ok=False)
+    assert "2 of 2 files are still missing" in told and lab.remote.files() == {}
