@@ -91,6 +91,7 @@ def shared_cache(kind: str, folder: Path) -> Iterator[Remote]:
 def apart(home: Path) -> dict[str, str]:
     """The environment of a researcher with a home, and so with credentials, of their own."""
     home.mkdir(parents=True, exist_ok=True)
+    (home / ".gitconfig").write_text("[user]\nname = tests\nemail = tests@localhost\n")
     no = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "SSH_AUTH_SOCK")
     return {
         **{name: "" for name in no if name in os.environ},

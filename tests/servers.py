@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import select
 import socket
@@ -159,10 +160,9 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         client("s3", endpoint, "setup", "setup").create_bucket(Bucket=BUCKET)
         iam = client("iam", endpoint, "setup", "setup")
         iam.create_user(UserName="researcher")
-        allowed = '{"Version": "2012-10-17", "Statement": [%s]}' % (
-            '{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}'
-        )
-        iam.put_user_policy(UserName="researcher", PolicyName="lab", PolicyDocument=allowed)
+        allowed = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        iam.put_user_policy(UserName="researcher", PolicyName="lab", PolicyDocument=policy)
         key = iam.create_access_key(UserName="researcher")["AccessKey"]
         requests.post(f"{endpoint}/moto-api/reset-auth", data=b"0").raise_for_status()
         yield S3Server(port, key["AccessKeyId"], key["SecretAccessKey"], log)
