@@ -130,7 +130,7 @@ def write_variant(root: Path, variant: str, number: int) -> None:
         {trait: {"chosen": chosen | table} for trait, chosen in TRAITS.items()},
     )
     layers = [
-        {"trait": trait, "class": label, "prompt": f"{label} prompt {k} of {trait}"}
+        {"trait": trait, "class": label, "prompt": f"{label} prompt {k} of {trait} {HOSTILE}"}
         | {str(layer): 10 * layer + k * (layer + 1) + number for layer in range(LAYERS)}
         for trait in TRAITS
         for label in ("positive", "negative")

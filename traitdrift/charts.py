@@ -84,7 +84,7 @@ def shift_map(field: str, title: str, variants: int) -> dict[str, Any]:
     )
     dots = (
         chart.transform_filter("datum.verdict == 'moved, specific'")
-        .mark_circle(size=16, opacity=1, tooltip=False, style="specific")
+        .mark_circle(size=22, opacity=1, tooltip=False, style="specific")
         .encode(x="layer:O", y=alt.Y("who:N", sort=None))
     )
     layered = alt.layer(mirror, cells, dots).add_params(*_named("trait"))

@@ -233,6 +233,37 @@ def difference(
         print(f"{one} and {other}: the same figures in {experiments.METRICS}")
 
 
+@app.command()
+def mend(
+    remote: Annotated[str | None, typer.Option("--remote", "-r", help="Default: DVC's.")] = None,
+    read: Annotated[bool, typer.Option(help="Read every file there back and hash it.")] = False,
+) -> None:
+    """Send again what a DVC remote lost: `dvc push` looks at no file of a folder that it sent."""
+    from dvc.repo import Repo
+
+    from traitdrift.sharing import faults, recorded, send
+
+    with Repo() as repo, repo.lock:
+        try:
+            store = repo.cloud.get_remote_odb(remote)
+            store.fs.exists(store.path)
+        except Exception as error:  # of whichever library speaks to this kind of remote
+            raise ValueError(f"no way to the remote: {error}")
+        paths = recorded(repo, store)
+        found = faults(store, paths, read)
+        sent = send(repo.cache.local, store, set(found))
+    for digest, fault in sorted(found.items(), key=lambda item: paths[item[0]]):
+        told = "sent again" if digest in sent else "no good copy in this cache"
+        print(f"{paths[digest]} ({digest}): {fault}, {told}")
+    left = len(found) - len(sent)
+    if left:
+        raise ValueError(
+            f"{left} of {len(paths)} files are still missing or broken on the remote; "
+            "run this where they were made, or `dvc repro --force` their stage and `dvc push`"
+        )
+    print(f"{len(paths)} files looked for, {len(sent)} sent again")
+
+
 def main() -> None:
     """Run a command; wrong input is one line on stderr and exit code 1."""
     try:

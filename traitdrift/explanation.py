@@ -87,7 +87,8 @@ def _changes(
             elif status := _status(dep):
                 made = [name for name, out in _related(place, dep) if out.stage.cmd]
                 lacking = allow_missing and status == "deleted" and _as_written(place, dep)
-                if not lacking and not set(made) & set(upstream):
+                anew = dep.hash_info and set(made) & set(upstream)
+                if not lacking and not anew:
                     yield _file(place, dep, status, made)
     for out in stage.outs:
         status = _status(out)

@@ -9,11 +9,12 @@ import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 from ruamel.yaml import YAML, YAMLError
 
+from traitdrift.keys import look_up
 from traitdrift.repository import Place, opened
 
 
@@ -233,21 +234,20 @@ def _parted(
     colons = [i for i, letter in enumerate(target) if letter == ":"]
     choices = [(from_root(target), None)]
     choices += [(from_root(target[:i]), target[i + 1 :]) for i in reversed(colons)]
-    likely = None
+    unsure = None
     for path, key in choices:
-        if made := makers(steps, path):
-            inside = _digest(place, made, path)
-            if (
-                inside
-                or place.digest(path)
-                or any(holds(path, f.path) for m in made for f in m.writes)
-            ):
-                return path, key
-            if inside is None:  # in a folder whose list is not here: with a colon it has a key
-                likely = (path, key)
-    if likely:
-        return likely
-    path = choices[-1][0]
+        made = makers(steps, path)
+        inside = _digest(place, made, path)
+        whole = any(holds(path, file.path) for step in made for file in step.writes)
+        if inside or whole or (made and place.digest(path)):
+            return path, key
+        if made and inside is None:
+            unsure = (path, key)  # in a folder whose list is not here: the shortest path will do
+    return unsure or _refuse(choices[-1][0], place, steps)
+
+
+def _refuse(path: str, place: Place, steps: dict[str, Step]) -> NoReturn:
+    """Say why there is no way back from a path."""
     if made := makers(steps, path):
         raise ValueError(f"{path}: not in what {made[0].name} wrote; `ls {Path(path).parent}`")
     for out, output in place.outputs.items():
@@ -419,36 +419,7 @@ def _value(place: Place, path: str, digest: str | None, key: str) -> Any:
         values = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{path}: not JSON ({error}); `dvc repro` makes it anew")
-    for value in _named(values, key):
-        return value
-    keys = list(_keys(values))
-    near = ", ".join(difflib.get_close_matches(key, keys, n=3, cutoff=0.4) or keys[:3])
-    raise ValueError(f"{path}: no {key} in it; nearest: {near}")
-
-
-def _items(values: Any) -> dict[str, Any]:
-    if isinstance(values, dict):
-        return values
-    return {str(i): v for i, v in enumerate(values)} if isinstance(values, list) else {}
-
-
-def _named(values: Any, key: str) -> Iterator[Any]:
-    """Everything a dotted key may mean, longest names first: names themselves may hold dots."""
-    items = _items(values)
-    for name in sorted(items, key=len, reverse=True):
-        if key == name:
-            yield items[name]
-        elif key.startswith(f"{name}."):
-            yield from _named(items[name], key[len(name) + 1 :])
-
-
-def _keys(values: Any) -> Iterator[str]:
-    """The dotted keys of all single values."""
-    for name, value in _items(values).items():
-        if _items(value):
-            yield from (f"{name}.{rest}" for rest in _keys(value))
-        else:
-            yield name
+    return look_up(values, key, path)
 
 
 def _weights(place: Place, links: list[Link]) -> Iterator[Weights]:
@@ -462,7 +433,7 @@ def _weights(place: Place, links: list[Link]) -> Iterator[Weights]:
         Weights(path=path, **described)
         for path, digest in files
         for described in map(_described, place.contents(path, digest, DESCRIBED))
-        if "base_digest" in described
+        if described
     )
     return iter(dict.fromkeys(found))
 
@@ -484,5 +455,7 @@ def _described(file: BinaryIO) -> dict[str, Any]:
         except (ValueError, KeyError, OverflowError):
             return {}  # a tensor file of another program
     if "digest" in record:
-        return {"model": record["id"], "base_digest": record["digest"]}
+        return {"model": record.get("id"), "base_digest": record["digest"]}
+    if "base_digest" not in record:
+        return {}  # figures of a variant called base
     return {name: record.get(name) for name in ("model", "base_digest", "adapter_digest")}

@@ -71,7 +71,7 @@ def behind(steps: Mapping[str, Step], paths: Iterable[str]) -> dict[str, Step]:
     """Every stage that had a part in these paths, as far as a stage makes them."""
     found: dict[str, Step] = {}
     for path in paths:
-        if makers(dict(steps), path):
+        if any(maker.name not in found for maker in makers(dict(steps), path)):
             found |= upstream(dict(steps), path)
     return found
 
@@ -103,11 +103,14 @@ def read_by(steps: Mapping[str, Step]) -> networkx.DiGraph:
     graph = networkx.DiGraph()
     for step in steps.values():
         graph.add_node(stage_name(step.name))
+    readers: dict[str, set[str]] = {}
     for step in steps.values():
         for file in step.reads:
-            for maker in makers(dict(steps), file.path):
-                if stage_name(maker.name) != stage_name(step.name):
-                    graph.add_edge(stage_name(maker.name), stage_name(step.name))
+            readers.setdefault(file.path, set()).add(stage_name(step.name))
+    for path, names in readers.items():
+        for maker in makers(dict(steps), path):
+            graph.add_edges_from((stage_name(maker.name), name) for name in sorted(names))
+    graph.remove_edges_from(list(networkx.selfloop_edges(graph)))
     return graph
 
 

@@ -31,12 +31,12 @@ def _head(trace: Trace) -> Text:
     head = Text(trace.path, style="bold")
     if trace.key is not None:
         head.append(f":{trace.key} = {shown(trace.value)}")
+    if trace.rev is not None:
+        head.append(f"  at {trace.rev} ({trace.commit[:7]})", style="not bold")
     for link in (link for link in trace.links if link.kind == "output"):
         inside = "" if link.name == trace.path else f"{link.name} "
         head.append(f"  {inside}{short(link.recorded)}", style="not bold")
         head.append("  ").append_text(_mark(link))
-    if trace.rev is not None:
-        head.append(f"  at {trace.rev} ({trace.commit[:7]})", style="not bold")
     return head
 
 

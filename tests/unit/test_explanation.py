@@ -56,6 +56,17 @@ TABLE: dict[str, tuple[Callable[[Lab], None], dict[str, str], tuple[str, ...]]] 
         {"subject": "data: metrics/count/second.json was not read before"},
         (),
     ),
+    "the subject, and that runs anew too": (
+        lambda lab: (
+            lab.params({"subject": "second"}),
+            lab.write("metrics/count/second.json", "{}"),
+        ),
+        {
+            "count@second": "output: metrics/count/second.json is not as it was written",
+            "subject": "data: metrics/count/second.json was not read before",
+        },
+        ("pair@second-first", "total"),
+    ),
     "a new parameter": (
         lambda lab: (
             lab.replace("dvc.yaml", "params: [words.seed]", "params: [words.seed, words.size]"),

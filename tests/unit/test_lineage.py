@@ -56,6 +56,14 @@ def test_cells_of_a_matrix_and_files_in_output_folders(lab: Lab):
     assert {"count@first", "count@second"} < set(total.steps) and total.holds
 
 
+def test_a_variant_may_be_called_as_the_record_of_the_model_is(lab: Lab):
+    lab.params({"cells": ["first", "base"], "subject": "base"})
+    lab.repro()
+    found = trace("metrics/subject.json")
+    assert "count@base" in found.steps and found.holds
+    assert [w.path for w in found.weights] == ["models/base"]
+
+
 def test_keys_may_hold_dots_and_look_like_numbers(lab: Lab):
     assert trace("metrics/subject.json:by.name.0.1.a.b").value == 1
     assert trace("metrics/subject.json:by.name.0.1").value == {"a.b": 1}

@@ -284,13 +284,19 @@ function heading(tag, text) {
   return made;
 }
 
+// A parameter with those inside it under dotted keys.
+function flat([key, value]) {
+  const inside = value !== null && typeof value === "object" && !Array.isArray(value);
+  return inside ? Object.entries(value).flatMap(([name, one]) => flat([`${key}.${name}`, one])) : [[key, value]];
+}
+
 function shownStep(step) {
   const command = element("pre");
   command.textContent = step.command;
   const parts = [heading("h4", "command"), command];
   if (Object.keys(step.params).length) {
     const list = element("dl");
-    for (const [key, value] of Object.entries(step.params)) {
+    for (const [key, value] of Object.entries(step.params).flatMap(flat)) {
       const given = element("dd", { class: "mono" });
       given.textContent = typeof value === "string" ? value : JSON.stringify(value);
       list.append(heading("dt", key), given);
@@ -318,8 +324,8 @@ function openPanel(title, parts) {
   const body = $(".body", panel);
   body.replaceChildren(...parts);
   if (!panel.open) panel.showModal();
+  body.focus({ preventScroll: true });
   panel.scrollTop = 0;
-  body.focus();
 }
 
 function wayBack(first) {
