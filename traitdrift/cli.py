@@ -214,7 +214,6 @@ def export(
     )
 
 
-@app.command()
 @app.command("diff")
 def difference(
     one: Annotated[str, typer.Argument(metavar="A", help="A variant, an experiment, a revision.")],
