@@ -34,9 +34,10 @@ def _head(trace: Trace) -> Text:
     if trace.rev is not None:
         head.append(f"  at {trace.rev} ({trace.commit[:7]})", style="not bold")
     for link in (link for link in trace.links if link.kind == "output"):
-        inside = "" if link.name == trace.path else f"{link.name} "
-        head.append(f"  {inside}{short(link.recorded)}", style="not bold")
-        head.append("  ").append_text(_mark(link))
+        if link.name != trace.path:  # a file in an output folder, or a folder of outputs
+            own = "" if trace.digest is None else f"  {short(trace.digest)}"
+            head.append(f"{own}  {link.name}", style="not bold")
+        head.append(f"  {short(link.recorded)}  ", style="not bold").append_text(_mark(link))
     return head
 
 

@@ -15,6 +15,7 @@ from copies import ROOT
 from dvc.repo import Repo
 from lab import Lab
 
+from traitdrift import tree
 from traitdrift.lineage import Link, Trace, read_lock, trace, upstream
 
 
@@ -334,6 +335,16 @@ def test_the_printed_tree(lab: Lab):
     # What stands twice in the way stands once in the tree.
     assert done.stdout.count("─ words\n") == 1 and "by words: see above" in done.stdout
     assert "weights  tiny sha256 ba5eba5e" in done.stdout
+
+
+def test_the_head_of_the_tree_names_the_folder_of_a_file(lab: Lab):
+    found = trace("data/counts/first/content.json")
+    (folder,) = found.of("count@first", "output")
+    head = tree.of(found).label.plain
+    assert head == (
+        f"data/counts/first/content.json  {tree.short(found.digest)}"
+        f"  data/counts/first  {tree.short(folder.recorded)}  same"
+    )
 
 
 def test_the_printed_tree_of_a_broken_trace(lab: Lab):

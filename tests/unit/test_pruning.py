@@ -133,7 +133,7 @@ def test_no_terminal_no_removal(shrunk: Lab):
     assert "will run again: total" in done.stdout
     assert len(left_overs()) == 2
     done = shrunk.command("traitdrift", "prune", "--yes")
-    assert done.returncode == 0 and "Removed." in done.stdout
+    assert done.returncode == 0 and "Removed;" in done.stdout
     assert left_overs() == []
 
 
