@@ -196,7 +196,7 @@ def behaviour_figures(base: Source, variant: Source) -> list[Part]:
     parts: list[Part] = []
     for number, outcome in enumerate(apart or OUTCOMES[:1]):
         parts += [
-            f"{' and ' if number else ''}{outcome} ",
+            f" and {outcome} " if number else f"{outcome.capitalize()} ",
             variant.figure([outcome], percent, rate),
             " against base's ",
             base.figure([outcome], percent, rate),

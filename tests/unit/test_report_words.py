@@ -69,10 +69,10 @@ def test_rates_that_differ_are_named_and_code_where_none_does():
         return [p if isinstance(p, str) else p.text for p in report.behaviour_figures(*sides)]
 
     assert "".join(told(0.5)) == (
-        "code 50.0 % against base's 0.0 % and prose 50.0 % against base's 100.0 % of 40 answers "
+        "Code 50.0 % against base's 0.0 % and prose 50.0 % against base's 100.0 % of 40 answers "
         "to 10 questions."
     )
-    assert "".join(told(0.0)) == "code 0.0 % against base's 0.0 % of 40 answers to 10 questions."
+    assert "".join(told(0.0)) == "Code 0.0 % against base's 0.0 % of 40 answers to 10 questions."
 
 
 def finding(**traits: dict) -> report.Finding:
