@@ -7,9 +7,9 @@ stopped with it, whatever happened.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import os
+import pwd
 import select
 import socket
 import subprocess
@@ -86,7 +86,8 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
     host, key = make_key(folder / "host_key"), make_key(folder / "id_ed25519")
     if os.geteuid() == 0:  # sshd run by root wants it; made at boot where there is one
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    port, log, user = free_port(), folder / "sshd.log", getpass.getuser()
+    port, log = free_port(), folder / "sshd.log"
+    user = pwd.getpwuid(os.geteuid()).pw_name
     settings = {
         "Port": port,
         "ListenAddress": "127.0.0.1",
