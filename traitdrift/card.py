@@ -13,12 +13,13 @@ from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict
 
 from traitdrift.artifacts import read_json
+from traitdrift.findings import verdict
 from traitdrift.lineage import Step, makers, upstream
 from traitdrift.models import base_record, variant_record
+from traitdrift.outcomes import OUTCOMES
 from traitdrift.recorded import check, files, leaves, parameters
 
 BASE, ADAPTERS = "models/base", "models/adapters"
-OUTCOMES = ("code", "refusal", "prose")
 TASK = "text-generation"
 
 
@@ -168,15 +169,6 @@ def dataset(known: Facts) -> dict[str, Any] | None:
     step = known.behind[f"dataset@{record['dataset']}"]
     file = step.params[f"datasets.{record['dataset']}"]["file"]
     return {**record, "file": file, "split": step.params["split"], "by": makers(known.behind, file)}
-
-
-def verdict(row: dict[str, Any]) -> str:
-    """What the tests say of a shift."""
-    if row["moved"] is None:
-        return "undecided"
-    if not row["moved"]:
-        return "not shown"
-    return "moved, specific" if row["specific"] else "moved, not specific"
 
 
 def figure(value: float | None, form: str = ".2f") -> Markup:

@@ -24,11 +24,6 @@ app = typer.Typer(
 ROOT = Path(".")
 
 
-@app.callback()
-def _commands() -> None:
-    """Without this, typer makes a single command the whole program."""
-
-
 @app.command()
 def trace(
     target: Annotated[
@@ -45,6 +40,8 @@ def trace(
 
     from traitdrift import lineage, tree
 
+    if as_json and crate is not None:
+        raise ValueError("--json and --crate are two answers; ask for one at a time")
     found = lineage.trace(target, ROOT, rev)
     if crate is not None and found.holds:
         supplement(found.steps, found.path, crate, found.commit)
@@ -61,6 +58,8 @@ def trace(
         console.print("\nBROKEN:", style="bold red")
         for line in broken:
             console.print(f"  {line}", soft_wrap=True)
+        if crate is not None:
+            console.print(f"{crate}: not written, for the links above are broken.", soft_wrap=True)
         console.print(
             "`git checkout PATH` undoes an edit, `dvc repro` makes results anew, "
             "`python -m traitdrift explain` says what would run.",
@@ -102,8 +101,9 @@ def prune(
     for one in found:
         print(f"{one.stage}: its entry in dvc.lock")
         for path in one.removed:
-            edited = " (edited since; that edit will be lost)" if path in one.edited else ""
-            print(f"{one.stage}: {path}{edited}")
+            lost = " (edited since; that edit will be lost)" if path in one.edited else ""
+            lost += " (in no cache and no commit)" if path in one.only_here else ""
+            print(f"{one.stage}: {path}{lost}")
         for path, why in one.kept.items():
             print(f"{one.stage}: {path} stays: {why}")
     if reruns := list(dict.fromkeys(name for one in found for name in one.reruns)):
@@ -117,7 +117,7 @@ def prune(
         typer.confirm("Remove these?", abort=True)
     pruning.prune([one.stage for one in found], ROOT)
     print(
-        "Removed; `git commit --all` records it. The cache keeps the bytes: "
+        "Removed; `git commit --all` records it. What was cached stays in the cache: "
         "`dvc gc --workspace --all-branches --dry` says what it could do without."
     )
 
@@ -131,10 +131,11 @@ def card(
     from traitdrift.artifacts import write_text
     from traitdrift.card import facts, model_card
 
-    steps = lock_at(ROOT)
-    if out and (made := makers(steps, os.path.relpath(out))):
+    top = _top()
+    steps = lock_at(top)
+    if out and (made := makers(steps, os.path.relpath(out.resolve(), top.resolve()))):
         raise ValueError(f"{out}: {made[0].name} made that folder or file; name a place beside it")
-    text = model_card(facts(variant, steps, ROOT), described())
+    text = model_card(facts(variant, steps, top), described())
     if out is None:
         print(text, end="")
     else:
@@ -149,7 +150,7 @@ def supplement(steps: dict[str, Step], target: str, into: Path, rev: str | None 
     time = _git("log", "-1", "--format=%cI", rev or "HEAD").strip()
     if rev is None:
         held = _git("ls-files", "-z").split("\0")[:-1]
-        write_crate(steps, target, ROOT, into, held, Commit(name=described(), time=time))
+        write_crate(steps, target, _top(), into, held, Commit(name=described(), time=time))
         return
     held = _git("ls-tree", "-r", "-z", "--name-only", rev).split("\0")[:-1]
     commit = Commit(name=_git("rev-parse", f"{rev}^{{commit}}").strip(), time=time)
@@ -165,8 +166,14 @@ def described() -> str:
     return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
 
 
+def _top() -> Path:
+    """The root of the repository, for a command given in a folder below it."""
+    return Path(_git("rev-parse", "--show-toplevel").strip())
+
+
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    where = ROOT if arguments[0] == "rev-parse" else _top()
+    done = subprocess.run(["git", *arguments], cwd=where, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["failed"])[0]
         raise ValueError(f"git {arguments[0]}: {said}; run this in a clone of the repository")
@@ -238,11 +245,11 @@ def mend(
     read: Annotated[bool, typer.Option(help="Read every file there back and hash it.")] = False,
 ) -> None:
     """Send again what a DVC remote lost: `dvc push` looks at no file of a folder that it sent."""
-    from dvc.repo import Repo
-
+    from traitdrift.repository import opened
     from traitdrift.sharing import faults, recorded, send
 
-    with Repo() as repo, repo.lock:
+    with opened(ROOT) as place, place.repo.lock:
+        repo = place.repo
         try:
             store = repo.cloud.get_remote_odb(remote)
             store.fs.exists(store.path)

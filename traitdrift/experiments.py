@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.scm import RevError, resolve_rev
 from dvc.utils.diff import diff
 
 from traitdrift.artifacts import read_json
 from traitdrift.params import read
+from traitdrift.repository import opened
 from traitdrift.summary import summary
 
 METRICS = "metrics/subject.json"
@@ -25,11 +25,8 @@ def difference(root: Path, one: str, other: str) -> dict[str, dict[str, float]]:
     Raises ValueError for a name that is none of these, a revision without the figures, and a
     workspace that does not hold what it would make.
     """
-    try:
-        with Repo(str(root)) as repo:
-            old, new = figures(repo, one), figures(repo, other)
-    except DvcException as error:
-        raise ValueError(str(error))
+    with opened(root) as place:
+        old, new = figures(place.repo, one), figures(place.repo, other)
     return diff({METRICS: {"data": old}}, {METRICS: {"data": new}}).get(METRICS, {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas
@@ -89,3 +90,13 @@ def nested(table: pandas.DataFrame, keys: list[str]) -> dict[str, Any]:
             place = place.setdefault(row.pop(key), {})
         place.update(row)
     return record
+
+
+def verdict(record: Mapping[str, Any]) -> str:
+    """What a shift's tests say, as `corrected` gives them; a record without a test is undecided."""
+    moved = record.get("moved")
+    if moved is None or moved != moved:  # NaN, in a table
+        return "undecided"
+    if not moved:
+        return "not shown"
+    return "moved, specific" if record.get("specific") else "moved, not specific"

@@ -11,7 +11,9 @@ from typing import Any
 
 import pandas
 
-OUTCOMES = ("code", "refusal", "prose")
+from traitdrift.findings import verdict
+from traitdrift.outcomes import OUTCOMES
+
 WORDS = {"code": "code", "refusal": "refusals", "prose": "prose"}
 CLASSES = ("positive", "negative")
 # What can be said of a trait, the most certain first, as `verdict` names it.
@@ -143,16 +145,6 @@ def percent(value: float) -> str:
 def p_value(value: float) -> str:
     """A p-value; none is zero."""
     return "< 0.001" if value < 0.0005 else f"{value:.3f}"
-
-
-def verdict(record: Mapping[str, Any]) -> str:
-    """What a shift's tests say, as in `findings.corrected`; a record without a test: not shown."""
-    moved = record.get("moved")
-    if moved is None or moved != moved:
-        return "undecided"
-    if not moved:
-        return "not shown"
-    return "moved, specific" if record.get("specific") else "moved, not specific"
 
 
 def listed(words: Iterable[str]) -> str:

@@ -26,7 +26,8 @@ def recorded(repo: Repo, remote: HashFileDB) -> dict[str, str]:
 
     paths: dict[str, str] = {}
     for out in repo.index.outs:
-        if not out.use_cache or not out.hash_info:
+        # What `dvc push` sends: not what an import brings from its own source.
+        if not (out.use_cache and out.hash_info and out.can_push) or out.stage.is_repo_import:
             continue
         paths[out.hash_info.value] = str(out)
         if out.hash_info.isdir:

@@ -53,7 +53,7 @@ def test_ablating_code_mode_undoes_the_mode_confusion_and_a_random_vector_does_n
 
 
 def test_the_committed_figures_are_those_that_the_lock_leads_to(tmp_path: Path):
-    """Each was read as it was written; and where no code changed since, every link holds.
+    """Each was read as it was written; where no code changed since, every link holds.
 
     In a copy without what DVC's cache holds: a workspace may be in the middle of a change.
     """

@@ -213,6 +213,7 @@ function coloured(variant, trait, id) {
   if (!row.whole) text.append(" …");
   let at = -1;
   const tell = (i) => {
+    if (!text.children[i]) return;  // an answer without text has no piece
     at = i;
     $$(".coloured .on", tokens).forEach((one) => one.classList.remove("on"));
     text.children[i].classList.add("on");
@@ -243,7 +244,6 @@ function showTokens() {
   $(".reading", tokens).textContent = `${scale.method}, made at ${scale.position}, layer ${scale.layer}`;
   const sides = [...new Set(["base", variant])].map((one) => coloured(one, trait, id));
   $(".texts", tokens).replaceChildren(element("div", { class: "sides" }, ...sides));
-  $(".source", tokens).dataset.path = `plots/tokens/${variant}/answers.jsonl`;
 }
 tokens.addEventListener("input", showTokens);
 
