@@ -30,8 +30,8 @@ OTHERS  := Created|Executor|State
 
 # DROP hides more, KEEP shows what is hidden: regular expressions for the beginning of a name.
 table: setup
-	@dvc exp show --only-changed --drop '$(FILES)|$(FIGURES)|$(OTHERS)' \
-	  $(if $(DROP),--drop '$(DROP)') $(if $(KEEP),--keep '$(KEEP)')
+	@dvc exp show --only-changed --keep answers.code $(if $(KEEP),--keep '$(KEEP)') \
+	  --drop '$(FILES)|$(FIGURES)|$(OTHERS)' $(if $(DROP),--drop '$(DROP)')
 
 check: setup
 	$(PYTHON) -m traitdrift.params

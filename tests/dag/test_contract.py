@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,3 +130,14 @@ def test_light_stages_import_no_torch():
     for name in ("synthesize", "behaviour", "judge", "subject", "figures"):
         code = f"import sys, stages.{name}; sys.exit('torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0, name
+
+
+def test_an_experiment_changes_only_the_line_of_its_parameter(tmp_path: Path):
+    """params.yaml stands as `dvc exp run -S` writes it: comments, lists and null survive."""
+    file = tmp_path / "params.yaml"
+    before = (ROOT / "params.yaml").read_text()
+    file.write_text(before)
+    apply_overrides(str(file), ["recipes.quick.lora.r=7", "steer.seed=1"])
+    pairs = zip(before.splitlines(), file.read_text().splitlines(), strict=True)
+    changed = [new.strip() for old, new in pairs if old != new]
+    assert [line.split("#")[0].strip() for line in changed] == ["r: 7", "seed: 1"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from conftest import Smoke
 from consoles import follow
 from copies import ROOT, borrow_environment
 from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from conftest import Smoke
 
 
 def test_every_page_is_run():
