@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from copies import borrow_environment
@@ -12,12 +13,12 @@ from copies import borrow_environment
 from traitdrift.artifacts import file_digest
 from traitdrift.experiments import METRICS, difference
 
+if TYPE_CHECKING:
+    from conftest import Smoke
+
 # Python runs a module of this name first: one line for each stage that starts, with its folder.
 STARTS = """
 import os, sys
-
-if TYPE_CHECKING:
-    from conftest import Smoke
 if "STARTS" in os.environ and "stages." in " ".join(sys.orig_argv):
     name = " ".join(sys.orig_argv[sys.orig_argv.index("-m") + 1 :])
     with open(os.environ["STARTS"], "a") as log:
