@@ -108,7 +108,7 @@ class Smoke:
             if time.monotonic() > end:
                 self.run("dvc", "queue", "stop", "--kill")
                 pytest.fail(told)
-            time.sleep(1)
+            time.sleep(5)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

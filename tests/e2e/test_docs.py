@@ -8,12 +8,15 @@ import shutil
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from conftest import Smoke
 from consoles import follow
 from copies import ROOT, borrow_environment
 from remotes import apart, shared_cache
 from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from conftest import Smoke
 
 DOCS = ROOT / "docs"
 PAGES = ("experiments.md", "lineage.md", "outside.md", "sharing.md")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Smoke
 from copies import borrow_environment
 
 from traitdrift.artifacts import file_digest
 from traitdrift.experiments import METRICS, difference
+
+if TYPE_CHECKING:
+    from conftest import Smoke
 
 # Python runs a module of this name first: one line for each stage that starts, with its folder.
 STARTS = """
@@ -70,8 +73,8 @@ def test_an_experiment_computes_with_the_code_it_was_made_with(lab: Smoke):
     code = lab.path / "traitdrift/summary.py"
     before, figures = code.read_text(), lab.text(METRICS)
     code.write_text(before.replace('f"answers.{outcome}"', 'f"replies.{outcome}"'))
-    lab.run("dvc", "exp", "run", "--queue", "--name", "queued", "subject")
-    lab.run("dvc", "exp", "run", "--temp", "--name", "temporary", "subject")
+    lab.run("dvc", "exp", "run", "--queue", "-n", "queued", "--single-item", "subject")
+    lab.run("dvc", "exp", "run", "--temp", "-n", "temporary", "--single-item", "subject")
     assert lab.text(METRICS) == figures
     code.write_text(before)
     drain(lab)
@@ -100,6 +103,12 @@ def test_links_to_the_cache_are_safe(lab: Smoke):
     lab.run("dvc", "checkout", "--quiet")
 
 
+def figures_of(lab: Smoke, name: str, variant: str) -> None:
+    """An experiment of this name whose subject is that variant."""
+    one = ("--single-item", "subject")
+    lab.run("dvc", "exp", "run", "--temp", "-n", name, "-S", f"subject={variant}", *one)
+
+
 def told(lab: Smoke, *names: str) -> str:
     """The one line that `traitdrift diff` says of names it refuses."""
     done = lab.run("python", "-m", "traitdrift", "diff", *names, ok=False)
@@ -110,7 +119,7 @@ def told(lab: Smoke, *names: str) -> str:
 def test_diff_of_variants_is_that_of_experiments_on_each(lab: Smoke):
     """The table of `dvc metrics diff`, without an experiment or a change to the workspace."""
     for name, subject in (("as-base", "base"), ("as-secure", "secure")):
-        lab.run("dvc", "exp", "run", "--temp", "-n", name, "-S", f"subject={subject}", "subject")
+        figures_of(lab, name, subject)
     before = lab.run("git", "for-each-ref").stdout
     ours = lab.run("python", "-m", "traitdrift", "diff", "base", "secure").stdout
     by_dvc = lab.run("dvc", "metrics", "diff", "as-base", "as-secure").stdout
@@ -128,7 +137,7 @@ def test_diff_of_variants_is_that_of_experiments_on_each(lab: Smoke):
 
 
 def test_a_variant_comes_before_an_experiment_of_its_name(lab: Smoke):
-    lab.run("dvc", "exp", "run", "--temp", "-n", "base", "-S", "subject=secure", "subject")
+    figures_of(lab, "base", "secure")
     assert difference(lab.path, "as-base", "base") == {}
     assert difference(lab.path, "as-base", commit(lab, "base")) == difference(
         lab.path, "base", "secure"
@@ -177,16 +186,14 @@ def test_diff_needs_no_data(smoke: Smoke, tmp_path: Path):
 
 def test_the_table_of_experiments_fits_a_page(lab: Smoke):
     """Columns that nobody compares are hidden; those that differ are not, figures or parameters."""
-    for name in ("narrow", "wide"):
-        value = {"narrow": 0.5, "wide": 0.99}[name]
-        override = f"behaviour.confidence={value}"
-        lab.run("dvc", "exp", "run", "--temp", "-n", name, "-S", override, "subject")
+    lab.run("dvc", "exp", "remove", "--all-commits")
+    figures_of(lab, "control", "secure")
+    figures_of(lab, "itself", "base")
     borrow_environment(lab.path)
     table = lab.run("make", "table").stdout.splitlines()
     assert max(map(len, table)) <= 120, table
     header = next(line.split() for line in table if "Experiment" in line)
-    # Rates do not depend on the confidence, and all rows are equal but in that.
-    assert "behaviour.confidence" in header and "answers.code" in header
-    assert {"narrow", "wide"} <= {line.split("[")[-1].split("]")[0] for line in table}
-    more = lab.run("make", "table", "DROP=behaviour", "KEEP=answers.prose").stdout
-    assert "answers.prose" in more and "behaviour.confidence" not in more
+    assert {"subject", "answers.code", "code_mode.chosen.gap", "refusal.chosen.gap"} < set(header)
+    assert {"control", "itself"} <= {line.split("[")[-1].split("]")[0] for line in table}
+    more = lab.run("make", "table", "DROP=refusal", "KEEP=answers.prose").stdout
+    assert "answers.prose" in more and "refusal" not in more
