@@ -34,12 +34,12 @@ def mend(
     with Repo() as repo, repo.lock:
         try:
             store = repo.cloud.get_remote_odb(remote)
-            store.fs.exists(store.path)
+            store.fs.exists(store.path)  # signs in
+            paths = recorded(repo, store)
+            found = faults(store, paths, read)
+            sent = send(repo.cache.local, store, set(found))
         except Exception as error:  # of whichever library speaks to this kind of remote
-            raise ValueError(f"no way to the remote: {error}")
-        paths = recorded(repo, store)
-        found = faults(store, paths, read)
-        sent = send(repo.cache.local, store, set(found))
+            raise ValueError(f"the remote: {error}")
     for digest, fault in sorted(found.items(), key=lambda item: paths[item[0]]):
         told = "sent again" if digest in sent else "no good copy in this cache"
         print(f"{paths[digest]} ({digest}): {fault}, {told}")
