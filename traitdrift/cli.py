@@ -248,16 +248,15 @@ def mend(
     from traitdrift.repository import opened
     from traitdrift.sharing import faults, recorded, send
 
-    with opened(ROOT) as place, place.repo.lock:
-        repo = place.repo
-        try:
-            store = repo.cloud.get_remote_odb(remote)
-            store.fs.exists(store.path)
-        except Exception as error:  # of whichever library speaks to this kind of remote
-            raise ValueError(f"no way to the remote: {error}")
-        paths = recorded(repo, store)
-        found = faults(store, paths, read)
-        sent = send(repo.cache.local, store, set(found))
+    try:
+        with opened(ROOT) as place, place.repo.lock:
+            store = place.repo.cloud.get_remote_odb(remote)
+            store.fs.exists(store.path)  # signs in
+            paths = recorded(place.repo, store)
+            found = faults(store, paths, read)
+            sent = send(place.repo.cache.local, store, set(found))
+    except Exception as error:  # of DVC, or of whichever library speaks to this kind of remote
+        raise ValueError(f"mend: {error}")
     for digest, fault in sorted(found.items(), key=lambda item: paths[item[0]]):
         told = "sent again" if digest in sent else "no good copy in this cache"
         print(f"{paths[digest]} ({digest}): {fault}, {told}")
