@@ -78,7 +78,10 @@ def settled(repo: Repo, name: str, stages: list[str]) -> None:
 
     A file that is merely absent is no reason: a fresh clone has the figures and not the data.
     """
-    changed = [stage for stage, why in repo.status(stages, with_deps=True).items() if differs(why)]
+    # DVC looks for a bare name in the working directory, which need not be the repository's.
+    targets = [f"{repo.root_dir}/dvc.yaml:{stage}" for stage in stages]
+    status = repo.status(targets, with_deps=True)
+    changed = [stage.rpartition(":")[2] for stage, why in status.items() if differs(why)]
     if changed:
         some = ", ".join(changed[:3]) + " and others" * (len(changed) > 3)
         raise ValueError(f"{name}: {some} would run again; run `dvc repro`")
