@@ -93,4 +93,4 @@ def differs(status: Any) -> bool:
         return any(map(differs, status.values()))
     if isinstance(status, list):
         return any(map(differs, status))
-    return status != "deleted"
+    return status not in ("deleted", "not in cache")
