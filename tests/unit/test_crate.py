@@ -342,9 +342,18 @@ def test_a_commits_crate_holds_its_files_and_not_the_workspaces(clone, tmp_path)
         cli.supplement(steps, "a result.txt", tmp_path / "workspace")
 
 
+def test_from_a_folder_below_the_root_it_is_the_same(clone, tmp_path, monkeypatch):
+    root, steps = clone
+    cli.supplement(steps, "a result.txt", tmp_path / "above")
+    (root / "below").mkdir()
+    monkeypatch.chdir(root / "below")
+    cli.supplement(steps, "a result.txt", tmp_path / "crate")
+    assert graph(tmp_path / "crate") == graph(tmp_path / "above")
+
+
 def test_outside_a_clone_the_refusal_is_one_line(small, tmp_path, monkeypatch):
     root, steps, _ = small
     monkeypatch.chdir(root)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    with pytest.raises(ValueError, match=r"git log: .*; run this in a clone of the repository"):
+    with pytest.raises(ValueError, match=r"git rev-parse: .*; run this in a clone of the repository"):
         cli.supplement(steps, "a result.txt", tmp_path / "crate")
