@@ -355,5 +355,5 @@ def test_outside_a_clone_the_refusal_is_one_line(small, tmp_path, monkeypatch):
     root, steps, _ = small
     monkeypatch.chdir(root)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    with pytest.raises(ValueError, match=r"git rev-parse: .*; run this in a clone of the repository"):
+    with pytest.raises(ValueError, match=r"git rev-parse: .*; run this in a clone"):
         cli.supplement(steps, "a result.txt", tmp_path / "crate")
