@@ -230,7 +230,7 @@ def moved_lead(traits: Sequence[TraitFinding]) -> str:
     if still:
         told.append(f"Along {listed(still)} no shift is shown.")
     if undecided:
-        told.append(f"{listed(undecided)}: too few prompts to decide.")
+        told.append(f"{listed(undecided)}: too few prompts or permutations to decide.")
     return " ".join(told)
 
 

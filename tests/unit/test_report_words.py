@@ -112,7 +112,7 @@ def test_no_effect_is_said_as_none_shown():
 def test_what_cannot_be_decided_is_not_called_unmoved(moved):
     told = finding(a={"positive": shifted(9, moved, 1), "negative": shifted(1, 0, 0)})
     assert told.traits[0].verdict.text == "undecided"
-    assert told.moved == "a: too few prompts to decide."
+    assert told.moved == "a: too few prompts or permutations to decide."
 
 
 def test_the_question_counts_the_fine_tunes():
