@@ -81,7 +81,10 @@ def settled(repo: Repo, name: str, stages: list[str]) -> None:
 
     A file that is merely absent is no reason: a fresh clone has the figures and not the data.
     """
-    changed = [stage for stage, why in repo.status(stages, with_deps=True).items() if differs(why)]
+    # By its file's path: a bare name would be looked for in the current folder.
+    targets = [f"{Path(repo.root_dir) / 'dvc.yaml'}:{stage}" for stage in stages]
+    status = repo.status(targets, with_deps=True)
+    changed = [stage.rpartition(":")[2] for stage, why in status.items() if differs(why)]
     if changed:
         some = ", ".join(changed[:3]) + " and others" * (len(changed) > 3)
         raise ValueError(f"{name}: {some} would run again; run `dvc repro`")
