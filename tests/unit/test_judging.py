@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -286,7 +286,15 @@ def test_what_was_under_way_when_another_failed_is_kept(tmp_path: Path, key: str
     assert len(Scores(judge.identity, tmp_path).known) == 1
 
 
-def test_an_interrupt_keeps_what_was_under_way(tmp_path: Path, key: str):
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell has what it runs in the background ignore interrupts, and so these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_keeps_what_was_under_way(tmp_path: Path, key: str, interruptible: None):
     with ChatServer(chances, {-1: "slow"}) as server:
         judge = endpoint(server.url, concurrency=3)
         timer = threading.Timer(0.25, os.kill, (os.getpid(), signal.SIGINT))
