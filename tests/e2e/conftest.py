@@ -122,7 +122,7 @@ def smoke(tmp_path_factory, pytestconfig: pytest.Config) -> Smoke:
     path = working_copy(tmp_path_factory.mktemp("smoke") / "repository")
     hooks = tmp_path_factory.mktemp("audit")
     (hooks / "sitecustomize.py").write_text(AUDIT)
-    smoke = Smoke(path, hooks / "log.tsv")
+    smoke = Smoke(path, path.parent / "log.tsv")
     smoke.params(SMALL)
     smoke.repro(AUDIT_LOG=str(smoke.audit), PYTHONPATH=str(hooks))
     smoke.run("git", "add", "--all")
