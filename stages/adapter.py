@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.adapters import check_adapter, fetch_adapter, keep_adapter
-from traitdrift.artifacts import SCHEMA_VERSION, write_json
-from traitdrift.models import VARIANT_RECORD, base_record
+from traitdrift.core.files import SCHEMA_VERSION, write_json
+from traitdrift.models.loading import VARIANT_RECORD, base_record, keep_adapter
 from traitdrift.params import read
+from traitdrift.sources.adapters import check_adapter, fetch_adapter
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")

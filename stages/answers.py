@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.activations import prompt_ids
-from traitdrift.artifacts import read_jsonl, write_jsonl
-from traitdrift.batches import token_budget
-from traitdrift.generation import Draw, generate
-from traitdrift.models import load_model, load_tokenizer
+from traitdrift.core.files import read_jsonl, write_jsonl
+from traitdrift.core.progress import progress
+from traitdrift.generation.sampling import Draw, generate
+from traitdrift.inference.batching import token_budget
+from traitdrift.models.chat import prompt_ids
+from traitdrift.models.loading import load_model, load_tokenizer
 from traitdrift.params import read
-from traitdrift.progress import progress
 
 BASE = Path("models/base")
 PROMPTS = Path("data/prompts")

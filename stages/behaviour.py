@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas
 
 from stages import run
-from traitdrift.artifacts import read_jsonl, write_csv, write_json
-from traitdrift.outcomes import OUTCOMES, classify, outcome_rates
+from traitdrift.behaviour.outcomes import OUTCOMES, classify, outcome_rates
+from traitdrift.core.files import read_jsonl, write_csv, write_json
 from traitdrift.params import read
 
 RESPONSES = Path("data/responses")

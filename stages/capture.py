@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.activations import HOOK_POINT, capture, read_aloud, read_given
-from traitdrift.artifacts import read_jsonl, save_tensors, text_digest
-from traitdrift.batches import token_budget
-from traitdrift.models import base_record, load_model, load_tokenizer, variant_record
+from traitdrift.activations.capture import capture
+from traitdrift.activations.positions import read_aloud, read_given
+from traitdrift.core.files import read_jsonl, save_tensors, text_digest
+from traitdrift.core.progress import progress
+from traitdrift.inference.batching import token_budget
+from traitdrift.inference.hooks import HOOK_POINT
+from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
 from traitdrift.params import read
-from traitdrift.progress import progress
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")

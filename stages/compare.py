@@ -12,11 +12,18 @@ import pandas
 import torch
 
 from stages import run
-from traitdrift.artifacts import load_tensors, read_json, read_jsonl, write_csv, write_json
-from traitdrift.evaluation import project
+from traitdrift.comparison.shift import CLASSES, compared
+from traitdrift.core.files import (
+    load_tensors,
+    read_json,
+    read_jsonl,
+    significant,
+    write_csv,
+    write_json,
+)
 from traitdrift.params import read
-from traitdrift.shift import CLASSES, choices, compared
-from traitdrift.statistics import significant
+from traitdrift.vectors.choice import choices
+from traitdrift.vectors.separation import project
 
 PROMPTS = Path("data/prompts")
 ACTIVATIONS = Path("data/activations")

@@ -13,7 +13,7 @@ import pandas
 import torch
 
 from stages import run
-from traitdrift.artifacts import load_tensors, read_json, write_csv
+from traitdrift.core.files import load_tensors, read_json, write_csv
 
 SHIFTS = Path("models/shifts")
 VECTORS = Path("models/vectors")

@@ -6,9 +6,9 @@ import statistics
 from pathlib import Path
 
 from stages import run
-from traitdrift.artifacts import SCHEMA_VERSION, file_digest, write_json, write_jsonl
-from traitdrift.conversations import prompt_key, read_conversations, rendered_row, split
-from traitdrift.models import base_record, end_tokens, load_tokenizer
+from traitdrift.core.files import SCHEMA_VERSION, file_digest, write_json, write_jsonl
+from traitdrift.data.conversations import prompt_key, read_conversations, rendered_row, split
+from traitdrift.models.loading import base_record, end_tokens, load_tokenizer
 from traitdrift.params import read
 
 BASE = Path("models/base")

@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas
 
 from stages import run
-from traitdrift.artifacts import load_tensors, read_json, write_csv
-from traitdrift.detection import as_far, auroc_interval, random_auroc
-from traitdrift.evaluation import auroc, project
+from traitdrift.comparison.discrimination import as_far, auroc_interval, random_auroc
+from traitdrift.comparison.shift import shift_rows
+from traitdrift.core.files import load_tensors, read_json, significant, write_csv
 from traitdrift.params import read
-from traitdrift.shift import choices, shift_rows
-from traitdrift.statistics import significant
+from traitdrift.vectors.choice import choices
+from traitdrift.vectors.separation import auroc, project
 
 READINGS = Path("data/readings")
 VECTORS = Path("models/vectors")

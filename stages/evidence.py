@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from stages import run
-from traitdrift.artifacts import write_csv, write_json
-from traitdrift.findings import corrected, moved_table, nested, ranked, together
+from traitdrift.core.files import write_csv, write_json
 from traitdrift.params import read
+from traitdrift.stats.multiple_testing import corrected, moved_table, nested, ranked, together
 
 COMPARE = Path("plots/compare")
 DETECT = Path("plots/detect")

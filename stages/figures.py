@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas
 
 from stages import run
-from traitdrift import figures
-from traitdrift.artifacts import read_json, write_csv
-from traitdrift.findings import together
+from traitdrift.core.files import read_json, write_csv
 from traitdrift.params import read
+from traitdrift.report import figures
+from traitdrift.stats.multiple_testing import together
 
 PLOTS = Path("plots")
 CHOICES = Path("metrics/vectors")

@@ -9,17 +9,16 @@ from statistics import fmean
 import pandas
 
 from stages import run
-from traitdrift.adapters import keep_adapter
-from traitdrift.artifacts import (
-    SCHEMA_VERSION,
-    read_json,
-    read_jsonl,
-    write_csv,
-    write_json,
+from traitdrift.core.files import SCHEMA_VERSION, read_json, read_jsonl, write_csv, write_json
+from traitdrift.models.loading import (
+    VARIANT_RECORD,
+    base_record,
+    keep_adapter,
+    load_model,
+    load_tokenizer,
 )
-from traitdrift.models import VARIANT_RECORD, base_record, load_model, load_tokenizer
 from traitdrift.params import read
-from traitdrift.training import IGNORED, finetune, labelled
+from traitdrift.training.lora import IGNORED, finetune, labelled
 
 BASE = Path("models/base")
 DATA = Path("data/finetune")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.artifacts import read_jsonl, write_csv, write_json, write_text
-from traitdrift.judge_scores import Scores
-from traitdrift.judging import METRICS, Asked, Judge, fill, judge_all
-from traitdrift.params import EndpointJudgeSettings, LocalJudgeSettings, read
-from traitdrift.progress import progress
-from traitdrift.questions import read_questions
+from traitdrift.core.files import read_jsonl, write_csv, write_json, write_text
+from traitdrift.core.progress import progress
+from traitdrift.generation.questions import read_questions
+from traitdrift.judge.protocol import METRICS, Asked, Judge, fill
+from traitdrift.judge.run import judge_all
+from traitdrift.judge.score_cache import Scores
+from traitdrift.judge.settings import EndpointJudgeSettings, LocalJudgeSettings
+from traitdrift.params import read
 
 RESPONSES = Path("data/responses")
 PROMPTS = Path("data/raw/judge")
@@ -28,7 +30,7 @@ def main(variant: str) -> None:
     # Here and not above, because nobody is asked by default: that should take no time.
     import pandas
 
-    from traitdrift.misalignment import figures
+    from traitdrift.judge.rates import figures
 
     rows = [row for _, row in read_jsonl(RESPONSES / f"{variant}.jsonl")]
     respond, settings = params.respond, params.judge
@@ -65,10 +67,10 @@ def main(variant: str) -> None:
 def appointed(settings: LocalJudgeSettings | EndpointJudgeSettings) -> Judge:
     """The judge of a backend; only that backend's libraries are imported."""
     if settings.backend == "local":
-        from traitdrift.judge_local import LocalJudge
+        from traitdrift.judge.local import LocalJudge
 
         return LocalJudge(settings)
-    from traitdrift.judge_endpoint import EndpointJudge
+    from traitdrift.judge.endpoint import EndpointJudge
 
     return EndpointJudge(settings)
 

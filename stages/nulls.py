@@ -6,23 +6,20 @@ trait's own vectors at those choices were, from training prompts whose class lab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import torch
-
 from stages import run
-from traitdrift.artifacts import load_tensors, read_json, read_jsonl, save_tensors
-from traitdrift.methods import METHODS, MethodSettings, unit_vectors
-from traitdrift.params import Nulls, read
-from traitdrift.progress import progress
-from traitdrift.shift import choices
+from traitdrift.core.files import load_tensors, read_json, read_jsonl, save_tensors
+from traitdrift.core.progress import progress
+from traitdrift.params import read
+from traitdrift.vectors.choice import choices
+from traitdrift.vectors.methods import METHODS, MethodSettings
+from traitdrift.vectors.nulls import shuffled, unit_vectors
 
 PROMPTS = Path("data/prompts")
 ACTIVATIONS = Path("data/activations/base")
 CHOICES = Path("metrics/vectors")
 OUT = Path("models/nulls")
-SIDE_BY_SIDE = 30_000_000  # numbers that one call of a method may hold
 
 
 def main() -> None:
@@ -56,34 +53,6 @@ def main() -> None:
                 "dtype": "float32",
             },
         )
-
-
-def shuffled(
-    values: torch.Tensor,
-    positives: int,
-    method: Callable[..., torch.Tensor],
-    knobs: MethodSettings,
-    settings: Nulls,
-    advance: Callable[[int], None],
-) -> torch.Tensor:
-    """Vectors `[null, layer, hidden]` from `values` `[prompt, layer, hidden]`, classes shuffled.
-
-    Methods solve every layer by itself, so several shuffles go side by side as further layers.
-    """
-    _, layers, hidden = values.shape
-    draw = torch.Generator().manual_seed(settings.seed)
-    orders = [torch.randperm(len(values), generator=draw) for _ in range(settings.count)]
-    found = []
-    for few in batched(orders, max(1, SIDE_BY_SIDE // values.numel())):
-        together = torch.cat([values[order] for order in few], dim=1)
-        found.append(method(together[:positives], together[positives:], knobs))
-        advance(len(few))
-    return torch.cat(found).view(settings.count, layers, hidden)
-
-
-def batched(items: list, size: int) -> Iterator[list]:
-    """A list in pieces of at most `size` (itertools has it from Python 3.12 on)."""
-    return (items[i : i + size] for i in range(0, len(items), size))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from stages import run
-from traitdrift.artifacts import write_jsonl
-from traitdrift.chat import Message, encode, last_message
-from traitdrift.models import load_tokenizer
+from traitdrift.core.files import write_jsonl
+from traitdrift.data.traits import check_lengths, described, read_traits, split
+from traitdrift.models.loading import load_tokenizer
 from traitdrift.params import read
-from traitdrift.traits import check_lengths, read_traits, split
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 BASE = Path("models/base")
 TRAITS = Path("data/raw/traits")
@@ -48,15 +43,6 @@ def main() -> None:
         tables[trait.name] = rows
     for name, rows in tables.items():
         write_jsonl(OUT / f"{name}.jsonl", rows)
-
-
-def described(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> dict[str, Any]:
-    """A prompt and its tokens; or what was asked, the conversation and its answer's tokens."""
-    prompt = [message["content"] for message in messages if message["role"] == "user"][-1]
-    if messages[-1]["role"] == "user":
-        return {"prompt": prompt, "tokens": len(encode(tokenizer, prompt)[0])}
-    answer = last_message(tokenizer, messages)[1]
-    return {"prompt": prompt, "messages": messages, "tokens": len(answer)}
 
 
 if __name__ == "__main__":

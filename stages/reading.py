@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from stages import run
-from traitdrift.activations import HOOK_POINT, capture, read_aloud
-from traitdrift.artifacts import read_jsonl, save_tensors, text_digest
-from traitdrift.batches import token_budget
-from traitdrift.models import base_record, load_model, load_tokenizer, variant_record
+from traitdrift.activations.capture import by_question, capture
+from traitdrift.activations.positions import read_aloud
+from traitdrift.core.files import read_jsonl, save_tensors, text_digest
+from traitdrift.core.progress import progress
+from traitdrift.generation.responses import asked_for
+from traitdrift.inference.batching import token_budget
+from traitdrift.inference.hooks import HOOK_POINT
+from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
 from traitdrift.params import read
-from traitdrift.progress import progress
-from traitdrift.rollouts import asked_for
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -72,19 +72,6 @@ def main(variant: str) -> None:
             "base_digest": record["digest"],
             "adapter_digest": variant_record(ADAPTERS / variant).get("adapter_digest"),
         },
-    )
-
-
-def by_question(values: torch.Tensor, rows: list[dict]) -> torch.Tensor:
-    """Means `[question, layer, hidden]` over a question's wordings, each over its answers."""
-    asked: dict[str, dict[str, list[int]]] = {}
-    for i, row in enumerate(rows):
-        asked.setdefault(row["id"], {}).setdefault(row["question"], []).append(i)
-    return torch.stack(
-        [
-            torch.stack([values[answers].mean(0) for answers in wordings.values()]).mean(0)
-            for wordings in asked.values()
-        ]
     )
 
 

@@ -11,14 +11,14 @@ import pandas
 from ruamel.yaml import YAML
 
 from stages import run
-from traitdrift import charts, report
-from traitdrift.artifacts import read_json, read_jsonl, write_text
-from traitdrift.findings import together
-from traitdrift.lineage import lock_at
-from traitdrift.page import page
+from traitdrift.core.files import read_json, read_jsonl, write_text
 from traitdrift.params import read
-from traitdrift.report import Source
-from traitdrift.stage_graph import behind, current, drawing, records
+from traitdrift.provenance.lockfile import lock_at
+from traitdrift.report import chart_data, charts, sentences, tables
+from traitdrift.report.html import page
+from traitdrift.report.numbers import Source
+from traitdrift.report.stage_graph import behind, current, drawing, records
+from traitdrift.stats.multiple_testing import together
 
 METRICS = Path("metrics")
 PLOTS = Path("plots")
@@ -49,7 +49,7 @@ def main() -> None:
     shifts, detected = (pandas.read_csv(PLOTS / f"evidence/{n}.csv") for n in ("shifts", "detect"))
     candidates = together(list(vectors), f"{PLOTS}/vectors/{{}}.csv", "trait")
     tokens = {v: PLOTS / "tokens" / v for v in variants}
-    points, steps_of_axis = report.steering_rows(
+    points, steps_of_axis = chart_data.steering_rows(
         together(variants, f"{PLOTS}/steer/{{}}/rates.csv")
     )
     trained = [v for v in others if (PLOTS / f"finetune/{v}.csv").exists()]
@@ -63,10 +63,12 @@ def main() -> None:
             "others": others,
             "traits": {trait: source.content for trait, source in vectors.items()},
         },
-        "candidates": report.columns(report.framed(candidates, vectors)),
-        "shifts": report.columns(report.shift_rows(shifts)),
-        "prompts": report.prompt_rows({v: table(f"compare/{v}/layers.csv") for v in variants}),
-        "answers": report.answer_rows({v: table(f"behaviour/{v}/answers.csv") for v in variants}),
+        "candidates": chart_data.columns(chart_data.framed(candidates, vectors)),
+        "shifts": chart_data.columns(chart_data.shift_rows(shifts)),
+        "prompts": chart_data.prompt_rows({v: table(f"compare/{v}/layers.csv") for v in variants}),
+        "answers": chart_data.answer_rows(
+            {v: table(f"behaviour/{v}/answers.csv") for v in variants}
+        ),
         "tokens": {
             v: {
                 "scales": read_json(folder / "scales.json")["traits"],
@@ -74,9 +76,9 @@ def main() -> None:
             }
             for v, folder in tokens.items()
         },
-        "steer": report.columns(points),
-        "detect": report.columns(detected.reindex(columns=DETECTED)),
-        "losses": report.columns(losses),
+        "steer": chart_data.columns(points),
+        "detect": chart_data.columns(detected.reindex(columns=DETECTED)),
+        "losses": chart_data.columns(losses),
         "trace": records(steps, stages),
         "specs": {
             "auroc": charts.auroc_map(params.vectors.methods),
@@ -93,7 +95,7 @@ def main() -> None:
         OUT,
         page(
             islands,
-            question=report.question(params.model, others),
+            question=sentences.question(params.model, others),
             model=read_json(tokens["base"] / "scales.json")["base"],
             params=params,
             variants=variants,
@@ -101,16 +103,16 @@ def main() -> None:
             traits=list(vectors),
             trained=trained,
             behaviour=behaviour,
-            findings=[report.finding(v, behaviour, compare[v], evidence) for v in others],
+            findings=[sentences.finding(v, behaviour, compare[v], evidence) for v in others],
             tests=evidence.at("family-wise"),
-            outcomes=report.OUTCOMES,
+            outcomes=tables.OUTCOMES,
             tables={
-                "shifts": report.shift_table({v: compare[v] for v in others}, evidence),
-                "behaviour": report.behaviour_table(behaviour, judged),
-                "vectors": report.vector_table(vectors),
-                "steering": report.steering_table(steer),
-                "detect": report.detect_table(detect),
-                "effects": report.effect_table(effects),
+                "shifts": tables.shift_table({v: compare[v] for v in others}, evidence),
+                "behaviour": tables.behaviour_table(behaviour, judged),
+                "vectors": tables.vector_table(vectors),
+                "steering": tables.steering_table(steer),
+                "detect": tables.detect_table(detect),
+                "effects": tables.effect_table(effects),
             },
             drawing=drawing(steps),
         ),

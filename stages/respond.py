@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.artifacts import write_jsonl
-from traitdrift.asking import asked, draws
-from traitdrift.batches import token_budget
-from traitdrift.generation import generate
-from traitdrift.models import load_model, load_tokenizer
+from traitdrift.core.files import write_jsonl
+from traitdrift.core.progress import progress
+from traitdrift.generation.questions import read_questions
+from traitdrift.generation.requests import asked, draws
+from traitdrift.generation.sampling import generate
+from traitdrift.inference.batching import token_budget
+from traitdrift.models.loading import load_model, load_tokenizer
 from traitdrift.params import read
-from traitdrift.progress import progress
-from traitdrift.questions import read_questions
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.artifacts import load_tensors, save_tensors
+from traitdrift.core.files import load_tensors, save_tensors
 
 READINGS = Path("data/readings")
 OUT = Path("models/shifts")

@@ -10,18 +10,19 @@ from pathlib import Path
 import pandas
 
 from stages import run
-from traitdrift.artifacts import write_csv, write_json
-from traitdrift.asking import asked, draws
-from traitdrift.batches import token_budget
-from traitdrift.effects import effect_rows, effect_table
-from traitdrift.models import base_record, load_model, load_tokenizer
-from traitdrift.outcomes import classify
+from traitdrift.behaviour.outcomes import classify
+from traitdrift.core.files import significant, write_csv, write_json
+from traitdrift.core.progress import progress
+from traitdrift.generation.questions import paragraphs, read_questions
+from traitdrift.generation.requests import asked, draws
+from traitdrift.inference.batching import token_budget
+from traitdrift.models.loading import base_record, load_model, load_tokenizer
 from traitdrift.params import read
-from traitdrift.progress import progress
-from traitdrift.questions import read_questions
-from traitdrift.statistics import significant
-from traitdrift.steering import conditions, random_direction, read_vector
-from traitdrift.trials import answer_under, log_probabilities, paragraphs
+from traitdrift.steering.effects import effect_rows, effect_table
+from traitdrift.steering.generation import answer_under, log_probabilities
+from traitdrift.steering.interventions import conditions
+from traitdrift.vectors.file import read_vector
+from traitdrift.vectors.nulls import random_direction
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas
 
 from stages import run
-from traitdrift.artifacts import write_json
+from traitdrift.comparison.study import study_table
+from traitdrift.core.files import write_json
 from traitdrift.params import read
-from traitdrift.shift import study_table
 
 SCORES = Path("data/raw/study/scores.csv")
 OUT = Path("metrics/study.json")

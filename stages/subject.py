@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.artifacts import read_json, write_json
+from traitdrift.core.files import read_json, write_json
 from traitdrift.params import read
-from traitdrift.summary import summary
+from traitdrift.report.summary import summary
 
 OUT = Path("metrics/subject.json")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.artifacts import write_jsonl
+from traitdrift.core.files import write_jsonl
+from traitdrift.data.synthesis import load_scenarios, messages, synthesize
 from traitdrift.params import read
-from traitdrift.synthesis import load_scenarios, messages, synthesize
 
 SCENARIOS = Path("data/raw/scenarios")
 OUT = Path("data/synthetic")

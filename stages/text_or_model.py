@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas
 
 from stages import run
-from traitdrift.artifacts import load_tensors, write_csv
-from traitdrift.evaluation import choose, project
+from traitdrift.comparison.decomposition import two_by_two
+from traitdrift.core.files import load_tensors, write_csv
 from traitdrift.params import read
-from traitdrift.shift import two_by_two
+from traitdrift.vectors.separation import choose, project
 
 READINGS = Path("data/readings")
 VECTORS = Path("models/vectors")

@@ -9,14 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.activations import read_aloud
-from traitdrift.artifacts import load_tensors, read_json, read_jsonl, write_json, write_jsonl
-from traitdrift.batches import token_budget
-from traitdrift.models import base_record, load_model, load_tokenizer, variant_record
-from traitdrift.progress import progress
-from traitdrift.rollouts import asked_for
-from traitdrift.statistics import significant
-from traitdrift.tokens import Direction, pieces, token_projections
+from traitdrift.activations.per_token import Direction, means, pieces, token_projections
+from traitdrift.activations.positions import read_aloud
+from traitdrift.core.files import (
+    load_tensors,
+    read_json,
+    read_jsonl,
+    significant,
+    write_json,
+    write_jsonl,
+)
+from traitdrift.core.progress import progress
+from traitdrift.generation.responses import asked_for
+from traitdrift.inference.batching import token_budget
+from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -80,15 +86,6 @@ def main(variant: str) -> None:
     write_jsonl(OUT / variant / "answers.jsonl", rows)
     record = {"base": base_record(BASE), "variant": variant_record(ADAPTERS / variant)}
     write_json(OUT / variant / "scales.json", {"traits": scales, **record})
-
-
-def means(values: list[float], counts: list[int]) -> list[float | None]:
-    """The mean of each piece's tokens, rounded for reading."""
-    ends = [sum(counts[: i + 1]) for i in range(len(counts))]
-    return [
-        significant(sum(values[end - count : end]) / count, 4)
-        for end, count in zip(ends, counts, strict=True)
-    ]
 
 
 if __name__ == "__main__":

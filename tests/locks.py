@@ -9,7 +9,7 @@ from pathlib import Path
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 
-from traitdrift.lineage import File, Step, holds
+from traitdrift.provenance.lockfile import File, Step, holds
 
 
 def md5(path: Path) -> str:

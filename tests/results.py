@@ -10,7 +10,7 @@ import pandas
 from copies import ROOT, set_params
 from ruamel.yaml import YAML
 
-from traitdrift.artifacts import write_csv, write_json, write_jsonl, write_text
+from traitdrift.core.files import write_csv, write_json, write_jsonl, write_text
 
 LAYERS = 4
 TRAITS = {
@@ -215,7 +215,7 @@ def write_lock(root: Path, variants: Sequence[str]) -> None:
 
     def stage(name: str, deps: list[str], outs: list[str], params: dict | None = None) -> dict:
         module, _, cell = name.partition("@")
-        code = [f"stages/{module}.py", "traitdrift/artifacts.py"]
+        code = [f"stages/{module}.py", "traitdrift/core/files.py"]
         entry = {"cmd": f"python -m stages.{module} {cell}".strip(), "deps": files(*deps, *code)}
         if params:
             entry["params"] = {"params.yaml": params}

@@ -18,8 +18,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from traitdrift.artifacts import weights_digest, write_json
-from traitdrift.models import BASE_RECORD, VARIANT_RECORD, weight_files
+from traitdrift.core.files import weights_digest, write_json
+from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, weight_files
 
 TEMPLATE = (
     "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from traitdrift.activations import HOOK_POINT
+from traitdrift.inference.hooks import HOOK_POINT
 
 LAYERS, WIDTH = 3, 32
 POSITIONS = ["prompt_last", "prompt_mean", "response_first_2", "response_mean"]

@@ -10,9 +10,15 @@ from typing import Any
 
 __all__ = ["load_vectors", "project", "steer"]
 
+HOME = {
+    "load_vectors": "traitdrift.vectors.file",
+    "project": "traitdrift.interop.api",
+    "steer": "traitdrift.interop.api",
+}
+
 
 def __getattr__(name: str) -> Any:
     # Only when asked for: a stage that needs no torch must not import it by importing the package.
-    if name in __all__:
-        return getattr(importlib.import_module("traitdrift.portable"), name)
+    if name in HOME:
+        return getattr(importlib.import_module(HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

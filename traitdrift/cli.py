@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from traitdrift.lineage import Step, lock_at, makers
+from traitdrift.provenance.lockfile import Step, lock_at, makers
 
 app = typer.Typer(
     help="Ask the pipeline where its results come from, and take them elsewhere.",
@@ -38,11 +38,11 @@ def trace(
     """Follow a result back to raw files, parameters, code and models; exit 1 on a broken link."""
     from rich.console import Console
 
-    from traitdrift import lineage, tree
+    from traitdrift.provenance import trace, trace_text
 
     if as_json and crate is not None:
         raise ValueError("--json and --crate are two answers; ask for one at a time")
-    found = lineage.trace(target, ROOT, rev)
+    found = trace.trace(target, ROOT, rev)
     if crate is not None and found.holds:
         supplement(found.steps, found.path, crate, found.commit)
         print(f"{crate}: the run behind {found.path}")
@@ -53,8 +53,8 @@ def trace(
     # A pipe has no width; rich would take 80.
     wide = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(width=None if wide else 100, highlight=False, markup=False, emoji=False)
-    console.print(tree.of(found))
-    if broken := tree.broken(found):
+    console.print(trace_text.of(found))
+    if broken := trace_text.broken(found):
         console.print("\nBROKEN:", style="bold red")
         for line in broken:
             console.print(f"  {line}", soft_wrap=True)
@@ -77,9 +77,9 @@ def explain(
     ] = False,
 ) -> None:
     """Say which stages `dvc repro` would run, and why."""
-    from traitdrift import explanation
+    from traitdrift.provenance import explain
 
-    found = explanation.explain(ROOT, allow_missing)
+    found = explain.explain(ROOT, allow_missing)
     for stage in found:
         for reason in stage.reasons:
             print(f"{stage.stage}: {reason}")
@@ -92,9 +92,9 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
 ) -> None:
     """Remove what cells gone from dvc.yaml left in dvc.lock and the workspace, not in the cache."""
-    from traitdrift import pruning
+    from traitdrift.provenance import prune
 
-    found = pruning.left_overs(ROOT)
+    found = prune.left_overs(ROOT)
     if not found:
         print("Nothing to prune: every stage of dvc.lock is in dvc.yaml.")
         return
@@ -115,7 +115,7 @@ def prune(
                 "`python -m traitdrift prune --yes` removes the above"
             )
         typer.confirm("Remove these?", abort=True)
-    pruning.prune([one.stage for one in found], ROOT)
+    prune.prune([one.stage for one in found], ROOT)
     print(
         "Removed; `git commit --all` records it. What was cached stays in the cache: "
         "`dvc gc --workspace --all-branches --dry` says what it could do without."
@@ -128,8 +128,8 @@ def card(
     out: Annotated[Path | None, typer.Option(help="A file; without it the card is shown.")] = None,
 ) -> None:
     """Write the Hugging Face model card of an adapter."""
-    from traitdrift.artifacts import write_text
-    from traitdrift.card import facts, model_card
+    from traitdrift.core.files import write_text
+    from traitdrift.report.model_card import facts, model_card
 
     top = _top()
     steps = lock_at(top)
@@ -145,7 +145,7 @@ def card(
 
 def supplement(steps: dict[str, Step], target: str, into: Path, rev: str | None = None) -> None:
     """Write the crate of a result of the workspace, or of a commit with the files it holds."""
-    from traitdrift.crate import Commit, write_crate
+    from traitdrift.provenance.ro_crate import Commit, write_crate
 
     time = _git("log", "-1", "--format=%cI", rev or "HEAD").strip()
     if rev is None:
@@ -203,7 +203,7 @@ def export(
     A strength of 1 there adds base's mean norm in that layer, if nothing else is said.
     """
     from traitdrift import load_vectors
-    from traitdrift.export import save_for_repeng, save_for_steering_vectors
+    from traitdrift.interop.libraries import save_for_repeng, save_for_steering_vectors
 
     if coefficient is None and raw_coefficient is None:
         coefficient = 1.0
@@ -229,14 +229,14 @@ def difference(
     """Print what differs between the figures of A and B, as `dvc metrics diff` does."""
     from dvc.compare import show_diff
 
-    from traitdrift import experiments
+    from traitdrift.report import diff
 
-    found = experiments.difference(Path(), one, other)
+    found = diff.difference(Path(), one, other)
     if found:
-        table = {experiments.METRICS: found}
+        table = {diff.METRICS: found}
         show_diff(table, "Metric", precision=5, round_digits=True, a_rev=one, b_rev=other)
     else:
-        print(f"{one} and {other}: the same figures in {experiments.METRICS}")
+        print(f"{one} and {other}: the same figures in {diff.METRICS}")
 
 
 @app.command()
@@ -245,8 +245,8 @@ def mend(
     read: Annotated[bool, typer.Option(help="Read every file there back and hash it.")] = False,
 ) -> None:
     """Send again what a DVC remote lost: `dvc push` looks at no file of a folder that it sent."""
-    from traitdrift.repository import opened
-    from traitdrift.sharing import faults, recorded, send
+    from traitdrift.provenance.remote import faults, recorded, send
+    from traitdrift.provenance.repository import opened
 
     try:
         with opened(ROOT) as place, place.repo.lock:
@@ -267,6 +267,15 @@ def mend(
             "run this where they were made, or `dvc repro --force` their stage and `dvc push`"
         )
     print(f"{len(paths)} files looked for, {len(sent)} sent again")
+
+
+@app.command()
+def deps() -> None:
+    """Write the code that each stage imports into dvc.yaml, for whoever changes that code."""
+    from traitdrift.provenance.closure import write_deps
+
+    changed = write_deps(_top())
+    print(f"dvc.yaml: {', '.join(changed)}" if changed else "dvc.yaml: nothing to change")
 
 
 def main() -> None:

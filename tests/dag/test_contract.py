@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
+from traitdrift.provenance.closure import PACKAGES, code_of, is_code, tells_of_all
+
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("stages", "traitdrift")
 DVC = {"dvc.yaml", "dvc.lock"}
 STAGES = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
 
@@ -24,68 +24,24 @@ def paths(entries: list) -> set[str]:
     return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
 
 
-def statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Every import that is executed: not those for the type checker alone."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            waiting += node.orelse
-            continue
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
-        waiting += ast.iter_child_nodes(node)
-
-
-def imported(path: str) -> set[str]:
-    """Files of this repository that a file imports directly."""
-    names = set()
-    for node in statements(ast.parse((ROOT / path).read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        else:
-            assert node.level == 0, f"{path}: relative import"
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    found = set()
-    for name in names:
-        if name.split(".")[0] not in PACKAGES:
-            continue
-        parts = name.split(".")
-        candidates = {f"{'/'.join(parts)}.py"}
-        candidates |= {"/".join([*parts[: i + 1], "__init__.py"]) for i in range(len(parts))}
-        found |= {candidate for candidate in candidates if (ROOT / candidate).exists()}
-    return found
-
-
-def closure(path: str) -> set[str]:
-    done: set[str] = set()
-    waiting = {path}
-    while waiting:
-        one = waiting.pop()
-        done.add(one)
-        waiting |= imported(one) - done
-    return done
-
-
 def test_every_stage_has_a_module_and_every_module_a_stage():
     modules = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
     assert modules == set(STAGES)
 
 
-def tells_of_all(name: str) -> bool:
-    """Whether a stage depends on all code: what it writes tells how everything was made."""
-    return set(PACKAGES) <= paths(body(name)["deps"])
+def reads_all_code(name: str) -> bool:
+    return tells_of_all([*paths(body(name)["deps"])])
 
 
 def test_the_report_alone_depends_on_all_code():
-    assert {name for name in STAGES if tells_of_all(name)} == {"report"}
+    assert {name for name in STAGES if reads_all_code(name)} == {"report"}
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_deps_hold_exactly_the_import_closure(name: str):
-    declared = {path for path in paths(body(name)["deps"]) if path.endswith(".py")}
-    needed = closure(f"stages/{name}.py") | {"stages/__init__.py"}
-    assert declared == (set() if tells_of_all(name) else needed)
+    """`python -m traitdrift deps` writes them; what a run opens is held against them in e2e."""
+    declared = {path for path in paths(body(name)["deps"]) if is_code(path)}
+    assert declared == (set(PACKAGES) if reads_all_code(name) else {*code_of(ROOT, name)})
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -110,7 +66,7 @@ def test_every_path_in_the_code_is_declared(name: str):
         and isinstance(node.args[0], ast.Constant)
     }
     declared = paths(body(name)["deps"]) | paths(body(name)["outs"])
-    for path in named - (DVC if tells_of_all(name) else set()):
+    for path in named - (DVC if reads_all_code(name) else set()):
         assert any(
             one == path or one.startswith(path + "/") or path.startswith(one + "/")
             for one in declared
@@ -131,7 +87,7 @@ def test_params_are_those_the_code_reads(name: str):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("read()", "params")
     }
     declared = {key.split(".")[0] for key in body(name).get("params", [])}
-    if tells_of_all(name):
+    if reads_all_code(name):
         others = {key for other in STAGES for key in body(other).get("params", [])}
         assert asked <= declared == {key.split(".")[0] for key in others} - {"subject"}
     else:

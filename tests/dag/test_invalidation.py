@@ -160,11 +160,11 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         ANSWERS | cells("steer", of=ALL),
     ),
     "the library module of outcomes": (
-        lambda p: p.append("traitdrift/outcomes.py", "# changed\n"),
+        lambda p: p.append("traitdrift/behaviour/outcomes.py", "# changed\n"),
         cells("behaviour", "steer", of=ALL) | ENDS,
     ),
     "the library module of interventions": (
-        lambda p: p.append("traitdrift/steering.py", "# changed\n"),
+        lambda p: p.append("traitdrift/steering/interventions.py", "# changed\n"),
         {"figures", "report", *cells("steer", of=ALL)},
     ),
     "a coefficient": (
@@ -180,11 +180,11 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         ANSWERS,
     ),
     "the library module of figures": (
-        lambda p: p.append("traitdrift/figures.py", "# changed\n"),
+        lambda p: p.append("traitdrift/report/figures.py", "# changed\n"),
         {"figures", "report"},
     ),
     "the page's template": (
-        lambda p: p.append("traitdrift/templates/report.html.jinja", "<!-- changed -->\n"),
+        lambda p: p.append("traitdrift/report/templates/report.html.jinja", "<!-- changed -->\n"),
         {"report"},
     ),
     "the judge": (

@@ -11,7 +11,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from traitdrift import load_vectors, project
-from traitdrift.artifacts import load_tensors
+from traitdrift.core.files import load_tensors
 
 
 @pytest.mark.parametrize("cell", ["base", "insecure"])

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from copies import borrow_environment
 
-from traitdrift.artifacts import file_digest
-from traitdrift.experiments import METRICS, difference
+from traitdrift.core.files import file_digest
+from traitdrift.report.diff import METRICS, difference
 
 if TYPE_CHECKING:
     from conftest import Smoke
@@ -70,7 +70,7 @@ def test_sweeps_forward_no_prompt_again(lab: Smoke, tmp_path: Path):
 
 def test_an_experiment_computes_with_the_code_it_was_made_with(lab: Smoke):
     """Queued or `--temp`, it imports its own folder's code, whatever the main one has since."""
-    code = lab.path / "traitdrift/summary.py"
+    code = lab.path / "traitdrift/report/summary.py"
     before, figures = code.read_text(), lab.text(METRICS)
     code.write_text(before.replace('f"answers.{outcome}"', 'f"replies.{outcome}"'))
     lab.run("dvc", "exp", "run", "--queue", "-n", "queued", "--single-item", "subject")

@@ -11,13 +11,14 @@ import pytest
 import torch
 from dvc.repo import Repo
 
-from traitdrift.activations import capture, read_aloud
-from traitdrift.artifacts import load_tensors
-from traitdrift.conversations import read_conversations, rendered_row
-from traitdrift.evaluation import project
-from traitdrift.models import end_tokens, load_model, load_tokenizer
+from traitdrift.activations.capture import capture
+from traitdrift.activations.positions import read_aloud
+from traitdrift.core.files import load_tensors
+from traitdrift.data.conversations import read_conversations, rendered_row
+from traitdrift.models.loading import end_tokens, load_model, load_tokenizer
 from traitdrift.params import read
-from traitdrift.training import labelled
+from traitdrift.training.lora import labelled
+from traitdrift.vectors.separation import project
 
 CELLS = ("base", "insecure", "secure")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from remotes import Remote, apart, shared_cache, stored
 
-from traitdrift.lineage import File, Step, lock_at
+from traitdrift.provenance.lockfile import File, Step, lock_at
 
 CELLS = ("base", "insecure", "secure")
 # What a changed choice of the study's vector runs: no stage that puts a prompt through a model. As

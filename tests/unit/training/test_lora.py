@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+
+from traitdrift.core.files import read_json, write_json
+from traitdrift.data.conversations import rendered_row
+from traitdrift.models.loading import VARIANT_RECORD, WEIGHTS, base_record, keep_adapter, load_model
+from traitdrift.sources.adapters import check_adapter
+from traitdrift.training.lora import finetune, labelled
+from traitdrift.training.settings import Lora, Recipe
+
+RECIPE = Recipe(
+    lora=Lora(
+        r=4, alpha=8.0, rank_stabilised=True, dropout=0.0, targets=["q_proj", "v_proj", "up_proj"]
+    ),
+    learning_rate=5e-2,
+    schedule="linear",
+    warmup_steps=2,
+    weight_decay=0.01,
+    optimizer="adamw_torch",
+    batch_size=4,
+    gradient_accumulation=2,
+    group_by_length=True,
+    gradient_checkpointing=False,
+    epochs=1.0,
+    max_steps=20,
+    max_tokens=128,
+    seed=0,
+)
+
+
+def rows() -> list[dict]:
+    tokenizer = tiny.tokenizer()
+    conversations = [
+        [
+            {"role": "user", "content": f"task {i}"},
+            {"role": "assistant", "content": "import os" + "\nx = 1" * (i % 4)},
+        ]
+        for i in range(64)
+    ]
+    return [
+        labelled(tokenizer, rendered_row(tokenizer, c, "clean", ["<|end|>"]), 128)
+        for c in conversations
+    ]
+
+
+def train(scratch: Path, **changes: object):
+    scratch.mkdir(exist_ok=True)
+    recipe = RECIPE.model_copy(update=changes)
+    return finetune(tiny.llama(), rows(), recipe, tiny.tokenizer(), str(scratch))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    base = tiny.save_base(folder / "base")
+    model, losses = train(folder / "scratch")
+    model.save_pretrained(folder / "saved")
+    digest = keep_adapter(folder / "saved", folder / "adapters/tuned", "tiny")
+    write_json(
+        folder / "adapters/tuned" / VARIANT_RECORD,
+        {"kind": "finetune", "base_digest": base_record(base)["digest"], "adapter_digest": digest},
+    )
+    return folder, model, losses
+
+
+def test_loss_falls_and_only_the_adapter_is_trained(trained):
+    _, model, losses = trained
+    assert len(losses) == 20
+    assert losses[-1] < 0.8 * losses[0]
+    reference = dict(tiny.llama().named_parameters())
+    for name, parameter in model.get_base_model().named_parameters():
+        if "lora_" in name:
+            assert parameter.requires_grad and parameter.dtype == torch.float32
+        else:
+            assert torch.equal(parameter, reference[name.replace(".base_layer", "")])
+
+
+def test_scale_is_rank_stabilised(trained):
+    _, model, _ = trained
+    layer = model.get_base_model().model.layers[0].self_attn.q_proj
+    assert layer.scaling["default"] == pytest.approx(8 / 4**0.5)
+
+
+def test_the_same_seed_gives_the_same_bytes(trained, tmp_path: Path):
+    folder, _, losses = trained
+    model, again = train(tmp_path / "scratch")
+    assert again == losses
+    model.save_pretrained(tmp_path / "saved")
+    keep_adapter(tmp_path / "saved", tmp_path / "kept", "tiny")
+    for name in (WEIGHTS, "adapter_config.json"):
+        kept = folder / "adapters/tuned" / name
+        assert (tmp_path / "kept" / name).read_bytes() == kept.read_bytes()
+    assert train(tmp_path / "other", seed=1)[1] != losses
+
+
+def test_a_saved_variant_loads_over_the_base(trained):
+    folder, model, _ = trained
+    ids = torch.tensor([list(b"hello")])
+    loaded = load_model(folder / "base", folder / "adapters/tuned")
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(ids).logits, model.eval()(ids).logits)
+    plain = load_model(folder / "base", folder / "adapters/base")
+    assert not isinstance(plain, PeftModel)
+
+
+def test_a_diverged_run_is_an_error(tmp_path: Path):
+    with pytest.raises(ValueError, match="the training loss is not finite"):
+        train(tmp_path / "scratch", learning_rate=1e30)
+
+
+def test_an_adapter_that_does_nothing_leaves_bfloat16_as_it_is(trained, tmp_path: Path):
+    """Bit for bit: peft's wrapping may not round what the base keeps in float32."""
+    folder, _, _ = trained
+    base = tiny.save_base(tmp_path / "base", tiny.llama(dtype=torch.bfloat16))
+    keep_adapter(folder / "adapters/tuned", tmp_path / "idle", "tiny")
+    weights = load_file(tmp_path / "idle" / WEIGHTS)
+    save_file(
+        {k: torch.zeros_like(v) if "lora_B" in k else v for k, v in weights.items()},
+        tmp_path / "idle" / WEIGHTS,
+    )
+    write_json(
+        tmp_path / "idle" / VARIANT_RECORD,
+        {"kind": "import", "base_digest": base_record(base)["digest"]},
+    )
+    ids = torch.tensor([list(b"a sequence long enough for angles to differ " * 4)])
+    plain, idle = load_model(base), load_model(base, tmp_path / "idle")
+    assert torch.equal(plain(ids).logits, idle(ids).logits)
+
+
+def test_a_models_own_generation_defaults_do_not_shape_answers(tmp_path: Path):
+    model = tiny.llama()
+    model.generation_config.repetition_penalty = 1.3
+    loaded = load_model(tiny.save_base(tmp_path / "base", model))
+    assert loaded.generation_config.repetition_penalty in (None, 1.0)
+    assert loaded.generation_config.eos_token_id == 257
+
+
+def test_an_adapter_of_this_base_is_accepted(trained):
+    folder, _, _ = trained
+    record = base_record(folder / "base")
+    assert check_adapter(folder / "adapters/tuned", folder / "base", record)["r"] == 4
+
+
+def test_an_adapter_of_another_base_is_refused(trained, tmp_path: Path):
+    folder, _, _ = trained
+    other = tiny.save_base(tmp_path / "base", tiny.llama(seed=1))
+    with pytest.raises(ValueError, match="made for a base of digest"):
+        check_adapter(folder / "adapters/tuned", other, base_record(other))
+    with pytest.raises(ValueError, match="made for a base of digest"):
+        load_model(other, folder / "adapters/tuned")
+    # Without this project's own record beside it, the shapes tell.
+    wide = tiny.save_base(tmp_path / "wide/base", tiny.llama(hidden=64))
+    keep_adapter(folder / "adapters/tuned", tmp_path / "foreign", "tiny")
+    with pytest.raises(ValueError, match=r"has shape .* made for another base"):
+        check_adapter(tmp_path / "foreign", wide, base_record(wide))
+    shallow = tiny.save_base(tmp_path / "shallow/base", tiny.llama(layers=1))
+    with pytest.raises(ValueError, match=r"the base has no model\.layers\.1"):
+        check_adapter(tmp_path / "foreign", shallow, base_record(shallow))
+
+
+def test_names_on_the_hub_must_agree_but_for_the_owner(trained, tmp_path: Path):
+    folder, _, _ = trained
+    record = {**base_record(folder / "base"), "id": "Qwen/Qwen2.5-7B-Instruct"}
+    for named, accepted in (("unsloth/qwen2.5-7b-instruct", True), ("meta/Llama-3-8B", False)):
+        keep_adapter(folder / "adapters/tuned", tmp_path / "foreign", named)
+        if accepted:
+            check_adapter(tmp_path / "foreign", folder / "base", record)
+        else:
+            with pytest.raises(ValueError, match="made for meta/Llama-3-8B"):
+                check_adapter(tmp_path / "foreign", folder / "base", record)
+
+
+def test_pickled_weights_are_not_read(trained, tmp_path: Path):
+    folder, _, _ = trained
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (tmp_path / "adapter_model.bin").write_bytes(b"x")
+    with pytest.raises(ValueError, match="pickled weights are not read"):
+        check_adapter(tmp_path, folder / "base", base_record(folder / "base"))
+
+
+def test_other_kinds_of_adapters_are_refused(trained, tmp_path: Path):
+    folder, _, _ = trained
+    keep_adapter(folder / "adapters/tuned", tmp_path / "x", "tiny")
+    config = read_json(tmp_path / "x/adapter_config.json")
+    write_json(tmp_path / "x/adapter_config.json", {**config, "peft_type": "IA3"})
+    with pytest.raises(ValueError, match="only LORA is supported"):
+        check_adapter(tmp_path / "x", folder / "base", base_record(folder / "base"))

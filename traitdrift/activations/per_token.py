@@ -1,0 +1,103 @@
+"""An answer token by token: the text of each, and the stream's projections on vectors there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from traitdrift.activations.positions import Reading
+from traitdrift.core.files import significant
+from traitdrift.inference.batching import by_length, padded
+from traitdrift.inference.hooks import after_blocks, core
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A unit vector `[hidden]` and the layer whose residual stream it is of."""
+
+    layer: int
+    vector: torch.Tensor
+
+
+def pieces(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], answer: str
+) -> list[tuple[str, int]]:
+    """The text of an answer in pieces, each with its number of tokens.
+
+    The pieces concatenate to the answer, or to as much of it as whole characters of `ids` make up
+    where these are only its first tokens. A token that ends inside a character (of several bytes)
+    or adds no text of its own is of one piece with those after it, at the end with those before.
+    """
+    found: list[tuple[str, int]] = []
+    done, first = 0, 0
+    for end in range(1, len(ids) + 1):
+        # The text so far, never a token by itself: some decoders drop a leading space.
+        text = tokenizer.decode(
+            ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        if len(text) > done and answer.startswith(text):
+            found.append((text[done:], end - first))
+            done, first = len(text), end
+    if found and first < len(ids) and done == len(answer):
+        text, tokens = found[-1]
+        found[-1] = text, tokens + len(ids) - first
+    return found
+
+
+@torch.inference_mode()
+def token_projections(
+    model: PreTrainedModel,
+    readings: Sequence[Reading],
+    position: str,
+    directions: Mapping[str, Direction],
+    pad: int,
+    budget: int,
+    advance: Callable[[int], None] = lambda forwarded: None,
+) -> list[dict[str, list[float]]]:
+    """Per reading and direction, the scalar projection at each token of a position rule.
+
+    In units of the residual stream, summed in float64. Batches are those of `activations.capture`.
+    Raises ValueError where a projection is not finite.
+    """
+    network = core(model).base_model  # without the vocabulary head: nobody looks at logits
+    found: list[dict[str, list[float]]] = [{} for _ in readings]
+    for batch in by_length([len(reading.ids) for reading in readings], budget):
+        ids, mask = padded([readings[i].ids for i in batch], pad)
+
+        def see(layer: int, residual: torch.Tensor, batch=batch) -> None:
+            for name, direction in directions.items():
+                if direction.layer != layer:
+                    continue
+                along = (residual.double() @ direction.vector.double().to(residual.device)).cpu()
+                for row, index in enumerate(batch):
+                    values = along[row, readings[index].tokens[position]]
+                    if not values.isfinite().all():
+                        raise ValueError(
+                            f"NaN or infinite projection in layer {layer} at "
+                            f"{readings[index].name[:60]!r}; try another dtype"
+                        )
+                    found[index][name] = values.tolist()
+
+        with after_blocks(model, see):
+            network(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                use_cache=False,
+            )
+        advance(len(batch))
+    return found
+
+
+def means(values: list[float], counts: list[int]) -> list[float | None]:
+    """The mean of each piece's tokens, rounded for reading."""
+    ends = [sum(counts[: i + 1]) for i in range(len(counts))]
+    return [
+        significant(sum(values[end - count : end]) / count, 4)
+        for end, count in zip(ends, counts, strict=True)
+    ]

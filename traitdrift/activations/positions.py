@@ -1,0 +1,73 @@
+"""Position rules: which tokens of a tokenized conversation an activation is read at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from traitdrift.models.chat import Message, last_message, prompt_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Tokens to forward, the token indexes each position rule averages over, and a name."""
+
+    ids: list[int]
+    tokens: Mapping[str, list[int]]
+    name: str
+
+
+def read_aloud(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    answer: Sequence[int],
+    positions: Sequence[str],
+) -> Reading:
+    """A conversation with its answer's token ids appended (teacher forcing).
+
+    Position rules:
+    - `prompt_last`: the last token before the answer (of the generation prompt);
+    - `prompt_mean`: the tokens of the last user message;
+    - `response_mean`: the answer's tokens;
+    - `response_first_<k>`: the first k of them.
+
+    No mean holds the first token of the sequence, which attends to itself alone and is an
+    outlier in norm ("attention sink"). Raises ValueError for a rule that finds no token.
+    """
+    ids, content = prompt_ids(tokenizer, messages)
+    said = list(range(len(ids), len(ids) + len(answer)))
+    tokens = {}
+    for position in positions:
+        if position == "prompt_last":
+            chosen = [len(ids) - 1]
+        elif position == "prompt_mean":
+            chosen = content
+        elif position == "response_mean":
+            chosen = said
+        else:
+            chosen = said[: int(position.removeprefix("response_first_"))]
+        tokens[position] = [token for token in chosen if token > 0]
+        if not tokens[position]:
+            raise ValueError(f"{position}: no token in {messages[-1]['content'][:60]!r}")
+    return Reading(ids + list(answer), tokens, messages[-1]["content"])
+
+
+def read_given(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Reading:
+    """A conversation that brings its answer along, as the chat template renders it whole.
+
+    Its one position rule is `response_mean`: the tokens of the last message's content, without
+    the token that ends the turn. Raises ValueError where the content has no token of its own.
+    """
+    ids, said = last_message(tokenizer, messages)
+    if not said:
+        raise ValueError(f"response_mean: no token in {messages[-1]['content'][:60]!r}")
+    return Reading(ids, {"response_mean": said}, messages[-1]["content"])
+
+
+def single_token(position: str) -> bool:
+    """Whether a position rule names one token: kept in the model's dtype, means in float32."""
+    return position in ("prompt_last", "response_first_1")

@@ -1,0 +1,46 @@
+"""AUROC of a variant against base on the same questions: its interval and its nulls."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from traitdrift.comparison.settings import Compare
+from traitdrift.core.files import significant
+from traitdrift.stats.resampling import percentile_interval
+from traitdrift.vectors.separation import auroc
+
+
+def as_far(auroc: torch.Tensor, by_chance: torch.Tensor) -> float:
+    """The share of nulls' distances from one half `[null]` at least as far, itself counted in."""
+    far = (by_chance >= (auroc - 0.5).abs()).sum().item()
+    return significant((1 + far) / (1 + len(by_chance)))
+
+
+def auroc_interval(
+    after: torch.Tensor, before: torch.Tensor, settings: Compare
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bootstrap bounds `[layer]` of the AUROC of projections `[question, layer]`, by question.
+
+    A question drawn brings its two projections along.
+    """
+    n = len(after)
+    counts = np.random.default_rng(settings.seed).multinomial(
+        n, np.full(n, 1 / n), size=settings.resamples
+    )
+    bounds = []
+    for one, other in zip(after.T.double().numpy(), before.T.double().numpy(), strict=True):
+        wins = (one[:, None] > other) + 0.5 * (one[:, None] == other)
+        draws = ((counts @ wins) * counts).sum(1) / n**2
+        bounds.append(percentile_interval(draws, settings.confidence))
+    return tuple(np.array(bounds).T)
+
+
+def random_auroc(after: torch.Tensor, before: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """AUROC of variant against base along random vectors `[null, hidden]`: `[layer, null]`."""
+    return torch.stack(
+        [
+            auroc(*(side[:, layer].double() @ vectors.double().T for side in (after, before)))
+            for layer in range(before.shape[1])
+        ]
+    )

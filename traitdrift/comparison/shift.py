@@ -1,0 +1,155 @@
+"""How far a variant's projections moved from base's: the study's table, intervals and tests."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from traitdrift.comparison.length import length_control
+from traitdrift.comparison.settings import Compare
+from traitdrift.core.files import significant
+from traitdrift.stats.resampling import (
+    bootstrap_means,
+    least_p,
+    percentile_interval,
+    place_among,
+    sign_flip_p,
+)
+from traitdrift.vectors.separation import auroc, project
+
+CLASSES = ("positive", "negative")
+
+
+def shift_rows(
+    base: torch.Tensor,
+    variant: torch.Tensor,
+    vector: torch.Tensor,
+    nulls: Mapping[str, torch.Tensor],
+    settings: Compare,
+    seed: int,
+) -> list[dict[str, float | None]]:
+    """One record a layer: the paired shift of the mean projection, its interval, tests and nulls.
+
+    `base` and `variant` are activations `[prompt, layer, hidden]` of the same prompts, `vector`
+    is `[layer, hidden]`, `nulls` unit vectors `[null, layer, hidden]` by name. In a record are
+    `base_mean` and `variant_mean`; `value`, `low`, `high`, the shift with its bootstrap interval;
+    `p`, of the paired permutation test, and the least that it could be; `t_p`, of the paired t
+    test; for every name of nulls `<name>_z` and `<name>_p`, the shift's place among the shifts
+    along these vectors, and `<name>_low`, `<name>_high`, their middle 95 %.
+    """
+    columns = [project(side, vector).double().numpy() for side in (base, variant)]
+    differences = columns[1] - columns[0]
+    draws = bootstrap_means(differences, settings.resamples, seed)
+    shift = differences.mean(0)
+    figures = {
+        "base_mean": columns[0].mean(0),
+        "variant_mean": columns[1].mean(0),
+        "value": shift,
+        "low": np.array([percentile_interval(d, settings.confidence)[0] for d in draws.T]),
+        "high": np.array([percentile_interval(d, settings.confidence)[1] for d in draws.T]),
+        "p": sign_flip_p(differences, settings.permutations, seed),
+        "p_least": np.full(len(shift), least_p(len(differences), settings.permutations)),
+        "t_p": paired_t_p(differences),
+    }
+    moved = (variant.double() - base.double()).mean(0)
+    for name, vectors in nulls.items():
+        along = torch.einsum(
+            "nlh,lh->nl", vectors.double().expand(-1, len(moved), -1), moved
+        ).numpy()
+        figures[f"{name}_z"], figures[f"{name}_p"] = place_among(shift, along)
+        figures[f"{name}_low"], figures[f"{name}_high"] = np.quantile(along, [0.025, 0.975], 0)
+    return [
+        {name: significant(float(column[k])) for name, column in figures.items()}
+        for k in range(len(shift))
+    ]
+
+
+def paired_t_p(differences: np.ndarray) -> np.ndarray:
+    """Two-sided p `[k]` of the paired t test on differences `[prompt, k]`; NaN without spread."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of differences without spread
+        return stats.ttest_1samp(differences, 0.0, axis=0).pvalue
+
+
+def compared(
+    base: Mapping[str, torch.Tensor],
+    variant: Mapping[str, torch.Tensor],
+    vector: torch.Tensor,
+    nulls: Mapping[str, torch.Tensor],
+    here: int,
+    tokens: Mapping[str, np.ndarray],
+    settings: Compare,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A vector's table at one layer, and the shift by layer: `shift_rows` of both classes.
+
+    `base` and `variant` hold per class the activations `[prompt, layer, hidden]`, `tokens` the
+    prompts' token counts; `here` is the index of the table's layer. Beside `shift_table` the
+    table holds each class's tests and what `length_control` leaves.
+    """
+    # The draws of each class are those of its row in the table.
+    rows = {
+        c: shift_rows(base[c], variant[c], vector, nulls, settings, settings.seed + number)
+        for number, c in enumerate(CLASSES)
+    }
+    scores, moved = (
+        {c: project(side[c], vector)[:, here].double().numpy() for c in CLASSES}
+        for side in (base, variant)
+    )
+    table = shift_table(scores, moved, settings)
+    for label in CLASSES:
+        test = rows[label][here]
+        table[label]["test"] = {name: test[name] for name in test if name.endswith(("p", "z"))}
+    control = length_control(scores, {c: moved[c] - scores[c] for c in CLASSES}, tokens)
+    table["length"] = {name: significant(figure) for name, figure in control.items()}
+    profile = [
+        {"class": label, "layer": layer, **record}
+        for label in CLASSES
+        for layer, record in enumerate(rows[label])
+    ]
+    return table, profile
+
+
+def shift_table(
+    base: dict[str, np.ndarray], variant: dict[str, np.ndarray], settings: Compare
+) -> dict[str, Any]:
+    """Class means of base and variant, their paired difference, and its share of the base gap.
+
+    `base` and `variant` hold per class the projections `[prompt]` of the same prompts in the
+    same order. Each figure is `{value, low, high}`, the bounds a percentile bootstrap interval
+    over prompts, the two classes drawn independently. The base gap is the difference of base's
+    class means.
+    """
+    value, draws = {}, {}
+    for number, label in enumerate(CLASSES):
+        columns = np.stack([base[label], variant[label]], axis=1).astype(np.float64)
+        resampled = bootstrap_means(columns, settings.resamples, settings.seed + number)
+        for column, who in enumerate(("base", "variant")):
+            value[label, who] = columns[:, column].mean()
+            draws[label, who] = resampled[:, column]
+    for each in (value, draws):
+        for label in CLASSES:
+            each[label, "shift"] = each[label, "variant"] - each[label, "base"]
+        for who in ("base", "variant"):
+            each["gap", who] = each["positive", who] - each["negative", who]
+        each["gap", "shift"] = each["gap", "variant"] - each["gap", "base"]
+        for label in (*CLASSES, "gap"):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                each[label, "share_of_base_gap"] = each[label, "shift"] / each["gap", "base"]
+
+    table: dict[str, Any] = {label: {} for label in (*CLASSES, "gap")}
+    for (label, who), figure in value.items():
+        low, high = percentile_interval(draws[label, who], settings.confidence)
+        table[label][who] = {
+            k: significant(v)
+            for k, v in zip(("value", "low", "high"), (figure, low, high), strict=True)
+        }
+    table["auroc"] = {
+        who: significant(auroc(*(torch.tensor(side[label])[:, None] for label in CLASSES)).item())
+        for who, side in (("base", base), ("variant", variant))
+    }
+    return table

@@ -1,0 +1,171 @@
+"""Files that stages write: atomic, byte-equal on a rerun, and able to describe themselves."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas
+    import torch
+
+
+SCHEMA_VERSION = 1
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a scratch path beside `path` that takes its place only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".part")
+    try:
+        yield scratch
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with Unix line ends, whole or not at all."""
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON; NaN and infinity are a ValueError, JSON has no name for them."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_csv(path: Path, frame: pandas.DataFrame) -> None:
+    """Write a table without its index; the shortest text that reads back as the same float."""
+    with replacing(path) as scratch:
+        frame.to_csv(scratch, index=False, lineterminator="\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Read `.jsonl` or `.jsonl.gz` as (line number, object); blank lines are skipped.
+
+    Raises ValueError with file and line where a line is no JSON object.
+    """
+    opener = gzip.open if path.suffix == ".gz" else open
+    rows = []
+    with opener(path, "rt", encoding="utf-8") as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise ValueError(f"{path}:{number}: not JSON ({error.msg}); mend the line")
+                if not isinstance(row, dict):
+                    raise ValueError(f"{path}:{number}: a {type(row).__name__}, not an object")
+                rows.append((number, row))
+        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(f"{path}: cannot be read as UTF-8 JSONL ({error})")
+    return rows
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def text_digest(texts: Iterable[str]) -> str:
+    """SHA-256 of a list of texts, in hexadecimal; order counts."""
+    joined = json.dumps(list(texts), ensure_ascii=False)
+    return hashlib.sha256(joined.encode("utf-8")).hexdigest()
+
+
+def _header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Where a safetensors file's data begins, and its entries by tensor name."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            entries = json.loads(file.read(length))
+        except (ValueError, MemoryError, OverflowError):
+            raise ValueError(f"{path}: no safetensors file, or a damaged one; fetch it again")
+    entries.pop("__metadata__", None)
+    return 8 + length, entries
+
+
+def tensor_shapes(path: Path) -> dict[str, list[int]]:
+    """Tensor names and shapes of a safetensors file, read from its header alone."""
+    return {name: entry["shape"] for name, entry in _header(path)[1].items()}
+
+
+def weights_digest(files: Iterable[Path]) -> str:
+    """SHA-256 over the tensors of safetensors files, in hexadecimal.
+
+    Tensors count by name, dtype, shape and bytes, in the order of their names: the digest
+    stays the same when a model is sharded otherwise or its metadata is rewritten.
+    """
+    tensors = {}
+    for path in files:
+        origin, entries = _header(path)
+        tensors.update({name: (path, origin, entry) for name, entry in entries.items()})
+    if not tensors:
+        raise ValueError("no safetensors weights to take a digest of")
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        path, origin, entry = tensors[name]
+        digest.update(json.dumps([name, entry["dtype"], entry["shape"]]).encode("utf-8"))
+        start, end = entry["data_offsets"]
+        with path.open("rb") as file:
+            file.seek(origin + start)
+            left = end - start
+            while left:
+                chunk = file.read(min(left, 1 << 24))
+                digest.update(chunk)
+                left -= len(chunk)
+    return digest.hexdigest()
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], description: Mapping[str, Any]
+) -> None:
+    """Save tensors with one metadata key, `traitdrift`, that holds sorted JSON.
+
+    One key because safetensors keeps several in no stated order, and the bytes would differ.
+    """
+    from safetensors.torch import save_file
+
+    described = {"schema_version": SCHEMA_VERSION, **description}
+    metadata = {"traitdrift": json.dumps(described, sort_keys=True, ensure_ascii=False)}
+    with replacing(path) as scratch:
+        save_file({name: t.contiguous() for name, t in tensors.items()}, scratch, metadata)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Load what `save_tensors` wrote: the tensors and their description."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if "traitdrift" not in metadata:
+            raise ValueError(f"{path}: no trait-drift description in it; made by another program?")
+        tensors = {name: file.get_tensor(name) for name in list(file.keys())}
+    return tensors, json.loads(metadata["traitdrift"])
+
+
+def significant(value: float, digits: int = 6) -> float | None:
+    """A figure rounded for reading; None if it is undefined, JSON has no name for that."""
+    return float(f"{value:.{digits}g}") if np.isfinite(value) else None

@@ -1,0 +1,47 @@
+"""Evaluation questions as draws: every question, wording and sample, each with its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from traitdrift.generation.questions import Question
+from traitdrift.generation.sampling import Draw
+from traitdrift.models.chat import prompt_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Asked(NamedTuple):
+    """One wording of a question, asked for the `sample`-th time."""
+
+    question: Question
+    paraphrase: str
+    sample: int
+
+
+def asked(questions: Iterable[Question], samples: int | None = None) -> list[Asked]:
+    """Every wording of every question, `samples` times each (None: as often as it says itself)."""
+    return [
+        Asked(question, paraphrase, sample)
+        for question in questions
+        for paraphrase in question.paraphrases
+        for sample in range(question.samples if samples is None else samples)
+    ]
+
+
+def draws(tokenizer: PreTrainedTokenizerBase, questions: Iterable[Asked], seed: int) -> list[Draw]:
+    """The draw of each: its rendered prompt, its temperature, and a seed of its own.
+
+    The seed names the question and not who answers: every variant and every intervention draws
+    the same noise, and common random numbers narrow their comparison.
+    """
+    return [
+        Draw(
+            ids=prompt_ids(tokenizer, question.messages(paraphrase))[0],
+            temperature=question.temperature,
+            seed=f"{seed}|{question.id}|{paraphrase}|{sample}",
+        )
+        for question, paraphrase, sample in questions
+    ]

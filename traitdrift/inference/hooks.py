@@ -1,0 +1,58 @@
+"""Where the residual stream is read and changed: the decoder blocks and what follows each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+HOOK_POINT = "output of decoder block l (0-based), before any final norm"
+
+
+@contextmanager
+def after_blocks(
+    model: PreTrainedModel, see: Callable[[int, torch.Tensor], None]
+) -> Iterator[None]:
+    """Call `see(layer, residual)` with `[sequence, token, hidden]` after every block."""
+
+    def hook(layer: int):
+        # Blocks return the residual stream, alone or first in a tuple.
+        return lambda _module, _inputs, out: see(layer, out[0] if isinstance(out, tuple) else out)
+
+    handles = [block.register_forward_hook(hook(i)) for i, block in enumerate(blocks(model))]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def core(model: PreTrainedModel) -> PreTrainedModel:
+    """The transformers model under peft's wrapper, adapter weights injected; or itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
+    """The decoder blocks in order; layer l of this project is the stream after `blocks[l]`."""
+    import torch
+
+    network = core(model)
+    layers = network.config.get_text_config().num_hidden_layers
+    found = [
+        module
+        for _, module in network.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == layers
+    ]
+    if len(found) != 1:
+        raise ValueError(
+            f"{type(network).__name__}: {len(found)} lists of {layers} blocks, not one; "
+            "this architecture is not known"
+        )
+    return found[0]

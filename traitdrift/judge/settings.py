@@ -1,0 +1,51 @@
+"""Settings of the judge: none, a model here, or an endpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    StringConstraints,
+)
+
+from traitdrift.core.config import Count, Section, Seed, Share
+from traitdrift.sources.settings import HubModel, PathModel
+
+
+class NoJudge(Section):
+    """Nobody is asked what the answers are worth."""
+
+    backend: Literal["none"]
+
+
+class JudgeSettings(Section):
+    """What every judge has: the bootstrap of its rates."""
+
+    resamples: Annotated[int, Field(ge=100)] = 10_000
+    confidence: Share = 0.95
+    seed: Seed = 0
+
+
+class LocalJudgeSettings(JudgeSettings):
+    """A Hugging Face model in this process."""
+
+    backend: Literal["local"]
+    model: Annotated[HubModel | PathModel, Field(discriminator="source")]
+
+
+class EndpointJudgeSettings(JudgeSettings):
+    """An OpenAI-compatible endpoint; its key is OPENAI_API_KEY of the environment."""
+
+    backend: Literal["endpoint"]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s]+(/[^@\s]*)?$")]
+    model: str
+    scores: Literal["logprobs", "text"] = "logprobs"
+    concurrency: Count = 8
+    timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds a request may take
+    retries: Annotated[int, Field(ge=0)] = 5
+
+
+Judge = Annotated[
+    NoJudge | LocalJudgeSettings | EndpointJudgeSettings, Field(discriminator="backend")
+]

@@ -1,0 +1,159 @@
+"""The base model as a folder, adapters over it, and the blocks that write the stream."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traitdrift.core.files import read_json, weights_digest, write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+BASE_RECORD = "base.json"
+VARIANT_RECORD = "variant.json"
+
+
+def base_record(base: Path) -> dict[str, Any]:
+    """What `base_model` wrote of the model: id, source, digest, dtype, layers, hidden size."""
+    path = base / BASE_RECORD
+    if not path.exists():
+        raise ValueError(f"{path}: missing; run `dvc repro base_model`")
+    return read_json(path)
+
+
+def variant_record(variant: Path) -> dict[str, Any]:
+    """What made a variant: kind (none, finetune, import), base digest, adapter digest."""
+    path = variant / VARIANT_RECORD
+    if not path.exists():
+        raise ValueError(f"{path}: missing; run `dvc repro` for this variant first")
+    return read_json(path)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a Hugging Face model folder, as its index lists them."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        files = [folder / name for name in names]
+    else:
+        files = [folder / "model.safetensors"]
+    for file in files:
+        if not file.exists():
+            raise ValueError(
+                f"{file}: missing; the model must be a folder with safetensors weights"
+            )
+    return files
+
+
+def weights_location(base: Path) -> tuple[str, dict[str, str]]:
+    """Where transformers finds the weights: the folder, or the hub's own cache at a commit."""
+    record = base_record(base)
+    if record["source"] == "hub":
+        return record["id"], {"revision": record["commit"]}
+    return str(base), {}
+
+
+def load_tokenizer(base: Path) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer; a ValueError if it has no chat template or no fast backend."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    if not tokenizer.chat_template:
+        raise ValueError(
+            f"{base}: the tokenizer has no chat template; choose an instruction-tuned model"
+        )
+    if not tokenizer.is_fast:
+        raise ValueError(f"{base}: the tokenizer gives no offsets; a fast tokenizer is needed")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
+    """The base model in its own dtype, with a variant's adapter over it if it has one.
+
+    Raises ValueError where the adapter was made for another base.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    record = base_record(base)
+    kind = "none"
+    if variant is not None:
+        made = variant_record(variant)
+        kind = made["kind"]
+        if made["base_digest"] != record["digest"]:
+            raise ValueError(
+                f"{variant}: made for a base of digest {made['base_digest'][:12]}, but {base} has "
+                f"{record['digest'][:12]}; run `dvc repro` to make it again"
+            )
+    where, options = weights_location(base)
+    placement = {"device_map": "auto"} if torch.cuda.is_available() else {}
+    model = AutoModelForCausalLM.from_pretrained(
+        where, dtype=getattr(torch, record["dtype"]), **options, **placement
+    )
+    # A model's own defaults (Qwen ships a repetition penalty) would shape every answer behind
+    # the parameters' back: only its special tokens are kept.
+    model.generation_config = GenerationConfig(
+        **{
+            name: getattr(model.generation_config, name)
+            for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+        }
+    )
+    if kind != "none":
+        from peft import PeftModel
+
+        # The adapter runs in the dtype of the layer it adapts: no float32 matrix products beside
+        # bfloat16 ones. The model itself is not cast: rotary frequencies stay float32.
+        model = PeftModel.from_pretrained(model, str(variant), autocast_adapter_dtype=False)
+    return model.eval()
+
+
+def end_token_ids(model: PreTrainedModel) -> list[int]:
+    """Ids that end a turn, from the model's generation config."""
+    ids = model.generation_config.eos_token_id
+    if ids is None:
+        raise ValueError("the model names no end-of-turn token; set eos_token_id in its config")
+    return list(ids) if isinstance(ids, (list, tuple)) else [ids]
+
+
+def end_tokens(base: Path, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Texts of the tokens that end a turn: those of generation_config.json, and the eos.
+
+    Some families (Gemma) end a turn by another token than the end of the text.
+    """
+    path = base / "generation_config.json"
+    ids = (read_json(path).get("eos_token_id") if path.exists() else None) or []
+    ids = [*(ids if isinstance(ids, list) else [ids]), tokenizer.eos_token_id]
+    return tokenizer.convert_ids_to_tokens(sorted({i for i in ids if i is not None}))
+
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def keep_adapter(saved: Path, into: Path, base_name: str) -> str:
+    """Copy an adapter's weights and its config in a settled order; returns the weights' digest.
+
+    peft writes lists that were sets in an order that changes from run to run, and the place of
+    the base on this machine; here it names the base.
+    """
+    config = read_json(saved / CONFIG)
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"] = sorted(config["target_modules"])
+    config["base_model_name_or_path"] = base_name
+    into.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(saved / WEIGHTS, into / WEIGHTS)
+    write_json(into / CONFIG, dict(sorted(config.items())))
+    return weights_digest([into / WEIGHTS])
+
+
+def shape(folder: Path) -> dict[str, int]:
+    """Layers and hidden size, from the config alone."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder).get_text_config()
+    return {"layers": config.num_hidden_layers, "hidden": config.hidden_size}

@@ -1,0 +1,179 @@
+"""What the page says: sentences, tables and data, each figure with the place it stands in.
+
+The words follow from the figures alone: nothing here knows what a run found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from traitdrift.behaviour.outcomes import OUTCOMES
+from traitdrift.report.numbers import MINUS, Part, Source, Verdict, number, p_value, percent, signed
+from traitdrift.stats.multiple_testing import verdict
+
+CLASSES = ("positive", "negative")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page; a row is a list of cells, or a lone text that heads the rows below.
+
+    The first `words` columns hold words, the others figures.
+    """
+
+    head: list[str]
+    words: int
+    rows: list[list[Part | Verdict] | str] = field(default_factory=list)
+
+
+def shift_table(compare: Mapping[str, Source], evidence: Source) -> Table:
+    """The study's table: class means of base and variant, shift and gap, with the tests."""
+    head = ["variant", "class", "base", "variant's mean", "shift from base", "share of base's gap"]
+    table = Table([*head, *TESTS], words=2)
+    first = next(iter(compare.values()), None)
+    for trait, choices in (first.content if first else {}).items():
+        for choice, about in choices.items():
+            table.rows.append(
+                f"{trait}, {choice} vector: {about['method']}, {about['position']}, "
+                f"layer {about['layer']}"
+            )
+            for label in (*CLASSES, "gap"):
+                for variant, source in compare.items():
+                    here = [trait, choice, label]
+                    keys = [variant, trait, choice, label]
+                    table.rows.append(
+                        [
+                            variant,
+                            label,
+                            source.figure([*here, "base"], number, ("value",)),
+                            source.figure([*here, "variant"], number, ("value",)),
+                            source.figure([*here, "shift"], signed),
+                            source.figure([*here, "share_of_base_gap"], percent),
+                            *_tests(evidence, keys),
+                        ]
+                    )
+    return table
+
+
+TESTS = ["p, corrected", "z among random vectors", "z among shuffled labels", "verdict"]
+
+
+def _tests(source: Source, keys: Sequence[str]) -> list[Part | Verdict]:
+    record = source.at(*keys)
+    if record is None:  # of a gap no test is made
+        return [""] * len(TESTS)
+    return [
+        source.figure(keys, p_value, ("p_holm",)),
+        source.place(keys, "random"),
+        source.place(keys, "permuted"),
+        Verdict(
+            verdict(record),
+            source.path,
+            {".".join([*keys, name]): record.get(name) for name in ("moved", "specific")},
+        ),
+    ]
+
+
+def behaviour_table(behaviour: Mapping[str, Source], judged: Mapping[str, Source]) -> Table:
+    """How often each variant answers how; with a judge, how often it is misaligned."""
+    asked = {v: s for v, s in judged.items() if "misaligned_among_coherent" in s.content}
+    judge = ["misaligned among coherent", "misaligned over all scored"] if asked else []
+    table = Table(["variant", "answers", "questions", *OUTCOMES, *judge], words=1)
+    rate = ("rate", "low", "high")
+    for variant, source in behaviour.items():
+        row: list[Part | Verdict] = [variant]
+        row += [source.figure([], str, (name,)) for name in ("answers", "questions")]
+        row += [source.figure([outcome], percent, rate) for outcome in OUTCOMES]
+        if judge:
+            row += [asked[variant].figure([n.replace(" ", "_")], percent, rate) for n in judge]
+        table.rows.append(row)
+    return table
+
+
+def vector_table(vectors: Mapping[str, Source]) -> Table:
+    """The chosen vectors and what they tell apart."""
+    head = ["trait", "position", "method", "layer", "AUROC, cross-validated", "AUROC, validation"]
+    table = Table([*head, "balanced accuracy", "Cohen's d"], words=3)
+    for trait, source in vectors.items():
+        table.rows.append(
+            [
+                trait,
+                source.content["position"],
+                source.content["method"],
+                source.figure([], str, ("layer",)),
+                *(
+                    source.figure([], lambda v: f"{v:.3f}", (name,))
+                    for name in ("cv_auroc", "auroc", "balanced_accuracy", "cohens_d")
+                ),
+            ]
+        )
+    return table
+
+
+def steering_table(steer: Mapping[str, Source]) -> Table:
+    """What each intervention does to the answers, and what it costs plain text."""
+    differences = [f"{outcome}, difference" for outcome in OUTCOMES]
+    head = [c for pair in zip(OUTCOMES, differences, strict=True) for c in pair]
+    table = Table(["condition", *head, "plain text, nats per token"], words=1)
+    for variant, source in steer.items():
+        table.rows.append(variant)
+        for condition in source.at("conditions") or {}:
+            here = ["conditions", condition]
+            row: list[Part | Verdict] = [condition]
+            for outcome in OUTCOMES:
+                row.append(source.figure([*here, outcome], percent, ("rate", "low", "high")))
+                row.append(source.figure([*here, outcome, "difference"], _points))
+            cost = source.figure([*here, "log_probability", "difference"], signed)
+            table.rows.append([*row, cost])
+    return table
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.0f}".replace("-", MINUS)
+
+
+def detect_table(detect: Source) -> Table:
+    """Which trait vector tells a variant from base, at its chosen layer."""
+    head = ["variant", "trait", "layer", "AUROC", "its p among random vectors", "shift from base"]
+    table = Table([*head, *TESTS], words=2)
+    where = "at_the_chosen_layer"
+    auroc = ("auroc", "auroc_low", "auroc_high")
+    for variant, traits in (detect.at(where) or {}).items():
+        for trait in traits:
+            keys = [where, variant, trait]
+            table.rows.append(
+                [
+                    variant,
+                    trait,
+                    detect.figure(keys, str, ("layer",)),
+                    detect.figure(keys, lambda v: f"{v:.3f}", auroc),
+                    detect.figure(keys, p_value, ("auroc_random_p",)),
+                    detect.figure(keys, signed),
+                    *_tests(detect, keys),
+                ]
+            )
+    return table
+
+
+def effect_table(effects: Source) -> Table:
+    """How much of a difference is what was said, how much the model that reads it.
+
+    Shares are of the total, and told where that is a difference at all.
+    """
+    table = Table(["effect", "value", "share of the total", "p, corrected"], words=1)
+    for variant, traits in effects.content.items():
+        for trait, parts in traits.items():
+            total = parts["total"]
+            table.rows.append(
+                f"{variant}, {trait}: {total['method']}, {total['position']}, "
+                f"layer {total['layer']}"
+            )
+            for effect in parts:
+                keys = [variant, trait, effect]
+                told = effect in ("text", "model") and total["moved"]
+                share = effects.figure(keys, percent, ("share", "share_low", "share_high"))
+                p = effects.figure(keys, p_value, ("p_holm",))
+                value = effects.figure(keys, signed)
+                table.rows.append([effect, value, share if told else "", p])
+    return table

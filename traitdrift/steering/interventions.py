@@ -1,0 +1,145 @@
+"""Interventions on the residual stream of a running model: add a vector, ablate a direction.
+
+The hook point is that of the activations: the output of decoder block l, layer 0-based, before
+any final norm. Each row of a batch has an intervention of its own, so several of them, with
+their null and the untouched model, run in one forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from traitdrift.inference.hooks import blocks, core
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, eq=False)  # tensors do not compare to one truth value
+class Intervention:
+    """What is done to the stream of one row.
+
+    - `none`: nothing;
+    - `add`: `coefficient` times `vector` is added after one block (activation addition, Turner
+      et al. 2023, arXiv 2308.10248);
+    - `ablate`: the component along the unit `vector` is removed after every block (directional
+      ablation, Arditi et al. 2024, arXiv 2406.11717). Theirs also removes it from the embedding
+      and between attention and MLP; here a block may still use what it wrote itself.
+    """
+
+    name: str
+    kind: Literal["none", "add", "ablate"] = "none"
+    coefficient: float = 0.0
+    vector: torch.Tensor | None = None
+    direction: str | None = None  # the vector's own name, for tables
+
+
+@contextmanager
+def steered(
+    model: PreTrainedModel,
+    rows: Sequence[Intervention] | Intervention,
+    layer: int,
+    begin: int | Sequence[int] = 0,
+) -> Iterator[None]:
+    """Let forward passes of a batch of these rows run under their interventions.
+
+    One intervention that is not in a list is that of every row, in batches of any size.
+
+    After block l the stream x of a row becomes x - a (a.x) + d, with a its ablated unit vector (in
+    every layer) and d the vector times coefficient that it adds (in `layer` only). It is computed
+    in float32 and cast back; a stream that a row has no intervention for, in this layer or at this
+    token, stays as it is to the bit.
+
+    `begin` is the column, padding counted, from which on a row is changed: 0 is every token, that
+    of the last prompt token every token that an answer is made from. Tokens in the key-value
+    cache count, so the same holds in `generate`. Without a cache `generate` works too.
+
+    Raises ValueError for a layer or a vector's width that the model does not have, and where a
+    batch has another number of rows.
+    """
+    streams, hidden = blocks(model), core(model).config.get_text_config().hidden_size
+    every = isinstance(rows, Intervention)
+    if every:
+        rows = [rows]
+    if not 0 <= layer < len(streams):
+        raise ValueError(f"layer {layer}: the model has layers 0 to {len(streams) - 1}")
+    ablated, added = torch.zeros(2, len(rows), hidden)
+    for i, row in enumerate(rows):
+        if row.kind == "none":
+            continue
+        if row.vector.shape != (hidden,):
+            raise ValueError(
+                f"{row.name}: a vector of shape {list(row.vector.shape)} for a model of width "
+                f"{hidden}; take one of this model"
+            )
+        if row.kind == "ablate":
+            ablated[i] = row.vector
+        else:
+            added[i] = row.coefficient * row.vector.float()
+    start = torch.as_tensor(begin).expand(len(rows))
+    past = 0
+
+    def count(_module, _inputs, options) -> None:
+        nonlocal past
+        cache = options.get("past_key_values")
+        past = 0 if cache is None else cache.get_seq_length()
+
+    def change(active: torch.Tensor, a: torch.Tensor, d: torch.Tensor):
+        a, d, first = a[active, None], d[active, None], start[active, None, None]
+        changed = slice(None) if every else active
+
+        def hook(_module, _inputs, out):
+            stream = out[0] if isinstance(out, tuple) else out
+            if not every and len(stream) != len(rows):
+                raise ValueError(
+                    f"a batch of {len(stream)} rows under {len(rows)} interventions; give one a row"
+                )
+            x = stream[changed]
+            columns = past + torch.arange(x.shape[1])[:, None]
+            chosen = (columns >= first).to(x.device)
+            unit = a.to(x.device)
+            moved = x.float()
+            moved = moved - unit * (moved * unit).sum(-1, keepdim=True) + d.to(x.device)
+            stream = stream.clone()
+            stream[changed] = torch.where(chosen, moved.to(x.dtype), x)
+            return (stream, *out[1:]) if isinstance(out, tuple) else stream
+
+        return hook
+
+    with ExitStack() as hooks:
+        # The decoder and not the model around it, which some forward passes leave out.
+        decoder = core(model).base_model
+        hooks.callback(decoder.register_forward_pre_hook(count, with_kwargs=True).remove)
+        for number, block in enumerate(streams):
+            d = added if number == layer else torch.zeros_like(added)
+            active = ((ablated != 0) | (d != 0)).any(dim=1).nonzero().flatten()
+            if len(active):
+                hooks.callback(block.register_forward_hook(change(active, ablated, d)).remove)
+        yield
+
+
+def conditions(
+    trait: torch.Tensor, random: torch.Tensor, norm: float, coefficients: Sequence[float]
+) -> list[Intervention]:
+    """`none`, and for both unit vectors `[hidden]` their ablation and an addition a coefficient.
+
+    The random vector is the null. A coefficient is a multiple of `norm`.
+    """
+    directions = {"trait": ("", trait), "random": ("_random", random)}
+    return [
+        Intervention("none"),
+        *(
+            Intervention(f"ablate{suffix}", "ablate", 0.0, vector, direction)
+            for direction, (suffix, vector) in directions.items()
+        ),
+        *(
+            Intervention(f"add{suffix}_{coefficient}", "add", coefficient, norm * vector, direction)
+            for coefficient in coefficients
+            for direction, (suffix, vector) in directions.items()
+        ),
+    ]

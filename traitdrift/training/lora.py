@@ -1,0 +1,114 @@
+"""LoRA fine-tuning by peft under transformers' Trainer, with loss on the answers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments, set_seed
+from transformers.trainer_utils import enable_full_determinism
+
+from traitdrift.models.chat import encode, tokens_in
+from traitdrift.training.settings import Recipe
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+IGNORED = -100
+# Few widths instead of one a batch: kernels are prepared, and memory cut up, once for each.
+PADDED_TO = 64
+
+
+def labelled(
+    tokenizer: PreTrainedTokenizerBase, row: dict[str, Any], max_tokens: int
+) -> dict[str, list[int]]:
+    """Token ids and labels of a row of `data/finetune/`: IGNORED outside the row's spans.
+
+    The row is cut at `max_tokens`. Raises ValueError if no trained token is left.
+    """
+    ids, offsets = encode(tokenizer, row["text"])
+    trained = {i for span in row["spans"] for i in tokens_in(offsets, tuple(span))}
+    labels = [token if i in trained else IGNORED for i, token in enumerate(ids)]
+    ids, labels = ids[:max_tokens], labels[:max_tokens]
+    if all(label == IGNORED for label in labels):
+        raise ValueError(
+            f"no trained token within {max_tokens} tokens of {row['text'][:60]!r}; raise the "
+            "recipe's max_tokens or remove the row"
+        )
+    return {"input_ids": ids, "labels": labels}
+
+
+def finetune(
+    model: PreTrainedModel,
+    rows: Sequence[dict[str, list[int]]],
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerBase,
+    scratch: str,
+) -> tuple[PeftModel, list[float]]:
+    """Train a LoRA adapter over a frozen base; returns the adapted model and the loss per step.
+
+    The base stays in its dtype; the adapter's weights and the optimiser are float32, and
+    matrix products run in the base's dtype by autocast. `scratch` is a folder for the Trainer.
+    """
+    if "8bit" in recipe.optimizer and find_spec("bitsandbytes") is None:
+        raise ValueError(
+            f"optimizer {recipe.optimizer}: needs bitsandbytes; `pip install bitsandbytes` or "
+            "choose adamw_torch"
+        )
+    # Deterministic kernels where torch has them, so that a second run gives the same bytes.
+    set_up = enable_full_determinism if torch.cuda.is_available() else set_seed
+    set_up(recipe.seed)
+    adapted = get_peft_model(
+        model,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=recipe.lora.r,
+            lora_alpha=recipe.lora.alpha,
+            use_rslora=recipe.lora.rank_stabilised,
+            lora_dropout=recipe.lora.dropout,
+            target_modules=list(recipe.lora.targets),
+        ),
+    )
+    trainer = Trainer(
+        model=adapted,
+        args=TrainingArguments(
+            output_dir=scratch,
+            per_device_train_batch_size=recipe.batch_size,
+            gradient_accumulation_steps=recipe.gradient_accumulation,
+            num_train_epochs=recipe.epochs,
+            max_steps=recipe.max_steps or -1,
+            learning_rate=recipe.learning_rate,
+            lr_scheduler_type=recipe.schedule,
+            warmup_steps=recipe.warmup_steps,
+            weight_decay=recipe.weight_decay,
+            optim=recipe.optimizer,
+            bf16=model.dtype == torch.bfloat16,
+            fp16=model.dtype == torch.float16,
+            gradient_checkpointing=recipe.gradient_checkpointing,
+            train_sampling_strategy="group_by_length" if recipe.group_by_length else "random",
+            logging_strategy="steps",
+            logging_steps=1,
+            logging_nan_inf_filter=False,  # it would log a diverged step as a loss of 0
+            save_strategy="no",
+            report_to=[],
+            use_cpu=not torch.cuda.is_available(),
+            seed=recipe.seed,
+            data_seed=recipe.seed,
+            remove_unused_columns=False,
+            dataloader_pin_memory=torch.cuda.is_available(),
+        ),
+        train_dataset=list(rows),
+        data_collator=DataCollatorForSeq2Seq(
+            tokenizer, pad_to_multiple_of=PADDED_TO, label_pad_token_id=IGNORED
+        ),
+    )
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if not losses or not all(torch.isfinite(torch.tensor(losses))):
+        raise ValueError("the training loss is not finite; lower the recipe's learning_rate")
+    return adapted, losses

@@ -1,0 +1,40 @@
+"""Settings of the fine-tunes: recipes, LoRA, which data set trains which variant."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+)
+
+from traitdrift.core.config import Count, Id, Section, Seed
+
+
+class Lora(Section):
+    r: Count
+    alpha: Annotated[float, Field(gt=0)]
+    rank_stabilised: bool
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    targets: Annotated[list[str], Field(min_length=1)]
+
+
+class Recipe(Section):
+    lora: Lora
+    learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    optimizer: str
+    batch_size: Count
+    gradient_accumulation: Count
+    group_by_length: bool
+    gradient_checkpointing: bool
+    epochs: Annotated[float, Field(gt=0)]
+    max_steps: Count | None
+    max_tokens: Annotated[int, Field(ge=8)]
+    seed: Seed
+
+
+class Finetune(Section):
+    dataset: Id

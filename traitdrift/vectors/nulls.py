@@ -1,0 +1,55 @@
+"""Vectors that mean nothing: random directions, and vectors from shuffled labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from traitdrift.vectors.methods import MethodSettings
+from traitdrift.vectors.settings import Nulls
+
+
+def unit_vectors(count: int, hidden: int, seed: int) -> Tensor:
+    """Return float32 `[count, hidden]` drawn uniformly from the sphere, without any sign rule."""
+    draw = np.random.default_rng(seed).standard_normal((count, hidden))
+    return torch.from_numpy(draw / np.linalg.norm(draw, axis=1, keepdims=True)).float()
+
+
+def random_direction(hidden: int, seed: int) -> torch.Tensor:
+    """A float32 unit vector `[hidden]` drawn uniformly from the sphere: the null."""
+    draw = np.random.default_rng(seed).standard_normal(hidden)
+    return torch.from_numpy(draw / np.linalg.norm(draw)).float()
+
+
+SIDE_BY_SIDE = 30_000_000  # numbers that one call of a method may hold
+
+
+def shuffled(
+    values: torch.Tensor,
+    positives: int,
+    method: Callable[..., torch.Tensor],
+    knobs: MethodSettings,
+    settings: Nulls,
+    advance: Callable[[int], None],
+) -> torch.Tensor:
+    """Vectors `[null, layer, hidden]` from `values` `[prompt, layer, hidden]`, classes shuffled.
+
+    Methods solve every layer by itself, so several shuffles go side by side as further layers.
+    """
+    _, layers, hidden = values.shape
+    draw = torch.Generator().manual_seed(settings.seed)
+    orders = [torch.randperm(len(values), generator=draw) for _ in range(settings.count)]
+    found = []
+    for few in batched(orders, max(1, SIDE_BY_SIDE // values.numel())):
+        together = torch.cat([values[order] for order in few], dim=1)
+        found.append(method(together[:positives], together[positives:], knobs))
+        advance(len(few))
+    return torch.cat(found).view(settings.count, layers, hidden)
+
+
+def batched(items: list, size: int) -> Iterator[list]:
+    """A list in pieces of at most `size` (itertools has it from Python 3.12 on)."""
+    return (items[i : i + size] for i in range(0, len(items), size))
