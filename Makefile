@@ -34,7 +34,7 @@ table: setup
 	  --drop '$(FILES)|$(FIGURES)|$(OTHERS)' $(if $(DROP),--drop '$(DROP)')
 
 check: setup
-	$(PYTHON) -m traitdrift.params
+	$(PYTHON) -m traitdrift check
 
 lint: setup
 	ruff check .

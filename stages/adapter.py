@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
+from traitdrift.core.config import section
 from traitdrift.core.files import SCHEMA_VERSION, write_json
 from traitdrift.models.loading import VARIANT_RECORD, base_record, keep_adapter
-from traitdrift.params import read
 from traitdrift.sources.adapters import check_adapter, fetch_adapter
+from traitdrift.sources.settings import Imported
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
 
 
 def main(variant: str) -> None:
-    wanted = read().imported[variant]
+    wanted = section(Imported, f"imported.{variant}")
     record = base_record(BASE)
     folder, origin = fetch_adapter(wanted.source, wanted.id, wanted.revision)
     config = check_adapter(folder, BASE, record)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
+from traitdrift.core.config import Count, section
 from traitdrift.core.files import read_jsonl, write_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.generation.sampling import Draw, generate
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.chat import prompt_ids
 from traitdrift.models.loading import load_model, load_tokenizer
-from traitdrift.params import read
 
 BASE = Path("models/base")
 PROMPTS = Path("data/prompts")
@@ -23,7 +23,7 @@ OUT = Path("data/answers.jsonl")
 
 
 def main() -> None:
-    settings = read().capture
+    longest = section(Count, "capture.answer_tokens")
     rows = [
         row
         for path in sorted(PROMPTS.glob("*.jsonl"))
@@ -38,7 +38,7 @@ def main() -> None:
         answers = generate(
             load_model(BASE),
             draws,
-            settings.answer_tokens,
+            longest,
             tokenizer.pad_token_id,
             token_budget(),
             advance,

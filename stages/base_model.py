@@ -6,18 +6,19 @@ import shutil
 from pathlib import Path
 
 from stages import run
+from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, write_json
 from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, load_tokenizer, shape
-from traitdrift.params import read
 from traitdrift.sources import base_models
+from traitdrift.sources.settings import Model
 
 BASE = Path("models/base")
 UNCHANGED = Path("models/adapters/base")
 
 
 def main() -> None:
-    params = read()
-    chosen = params.models[params.model]
+    model = section(Id, "model")
+    chosen = section(Model, f"models.{model}")
     scratch = BASE.with_name("base.part")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -31,7 +32,7 @@ def main() -> None:
         load_tokenizer(scratch)  # refuses a model without a chat template
         record = {
             "schema_version": SCHEMA_VERSION,
-            "model": params.model,
+            "model": model,
             **origin,
             "dtype": chosen.dtype,
             **shape(scratch),

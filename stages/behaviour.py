@@ -8,8 +8,9 @@ import pandas
 
 from stages import run
 from traitdrift.behaviour.outcomes import OUTCOMES, classify, outcome_rates
+from traitdrift.behaviour.settings import Behaviour
+from traitdrift.core.config import section
 from traitdrift.core.files import read_jsonl, write_csv, write_json
-from traitdrift.params import read
 
 RESPONSES = Path("data/responses")
 METRICS = Path("metrics/behaviour")
@@ -17,7 +18,7 @@ PLOTS = Path("plots/behaviour")
 
 
 def main(variant: str) -> None:
-    confidence = read().behaviour.confidence
+    confidence = section(Behaviour, "behaviour").confidence
     answers = {who: judged(RESPONSES / f"{who}.jsonl") for who in ("base", variant)}
     table = answers[variant]
     rates = pandas.DataFrame(

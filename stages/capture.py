@@ -7,12 +7,12 @@ from pathlib import Path
 from stages import run
 from traitdrift.activations.capture import capture
 from traitdrift.activations.positions import read_aloud, read_given
+from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl, save_tensors, text_digest
 from traitdrift.core.progress import progress
 from traitdrift.inference.batching import token_budget
 from traitdrift.inference.hooks import HOOK_POINT
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
-from traitdrift.params import read
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -22,7 +22,7 @@ OUT = Path("data/activations")
 
 
 def main(variant: str) -> None:
-    settings = read().capture
+    positions = section(list[Position], "capture.positions")
     answers = {(row["trait"], row["prompt"]): row["ids"] for _, row in read_jsonl(ANSWERS)}
     tokenizer = load_tokenizer(BASE)
     sets = {
@@ -37,7 +37,7 @@ def main(variant: str) -> None:
             read_given(tokenizer, said)
             if "messages" in row
             else read_aloud(
-                tokenizer, [{"role": "user", "content": row["prompt"]}], said, settings.positions
+                tokenizer, [{"role": "user", "content": row["prompt"]}], said, positions
             )
             for row, said in rows
         ]

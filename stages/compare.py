@@ -12,7 +12,9 @@ import pandas
 import torch
 
 from stages import run
+from traitdrift.comparison.settings import Compare
 from traitdrift.comparison.shift import CLASSES, compared
+from traitdrift.core.config import section
 from traitdrift.core.files import (
     load_tensors,
     read_json,
@@ -21,7 +23,6 @@ from traitdrift.core.files import (
     write_csv,
     write_json,
 )
-from traitdrift.params import read
 from traitdrift.vectors.choice import choices
 from traitdrift.vectors.separation import project
 
@@ -35,7 +36,7 @@ PLOTS = Path("plots/compare")
 
 
 def main(variant: str) -> None:
-    settings = read().compare
+    settings = section(Compare, "compare")
     metrics, prompts, profile, layers = {}, [], [], []
     for path in sorted(VECTORS.glob("*.safetensors")):
         trait = path.stem
@@ -50,7 +51,12 @@ def main(variant: str) -> None:
         }
         tokens = {label: np.array([rows[i]["tokens"] for i in held[label]]) for label in CLASSES}
         base, moved = (of_variant(who, path.name, described) for who in ("base", variant))
-        looked_at = choices(read_json(CHOICES / f"{trait}.json"), settings, vectors)
+        looked_at = choices(
+            read_json(CHOICES / f"{trait}.json"),
+            settings.study_position,
+            settings.study_method,
+            vectors,
+        )
         metrics[trait] = {}
         for name, choice in looked_at.items():
             vector = vectors[choice.key][choice.layers]

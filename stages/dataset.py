@@ -6,20 +6,20 @@ import statistics
 from pathlib import Path
 
 from stages import run
+from traitdrift.core.config import section
 from traitdrift.core.files import SCHEMA_VERSION, file_digest, write_json, write_jsonl
 from traitdrift.data.conversations import prompt_key, read_conversations, rendered_row, split
+from traitdrift.data.settings import Dataset, Split
 from traitdrift.models.loading import base_record, end_tokens, load_tokenizer
-from traitdrift.params import read
 
 BASE = Path("models/base")
 OUT = Path("data/finetune")
 
 
 def main(name: str) -> None:
-    params = read()
-    dataset = params.datasets[name]
+    dataset, sides_of = section(Dataset, f"datasets.{name}"), section(Split, "split")
     conversations = read_conversations(Path(dataset.file))
-    train, held_out = split(conversations, params.split.held_out, params.split.seed)
+    train, held_out = split(conversations, sides_of.held_out, sides_of.seed)
 
     tokenizer = load_tokenizer(BASE)
     ends = end_tokens(BASE, tokenizer)
@@ -37,7 +37,7 @@ def main(name: str) -> None:
             "file_digest": file_digest(Path(dataset.file)),
             "base_digest": base_record(BASE)["digest"],
             "render": dataset.render,
-            "split_seed": params.split.seed,
+            "split_seed": sides_of.seed,
             "rows": len(conversations),
             "tasks": len({prompt_key(conversation) for conversation in conversations}),
             **{side: counts(rows) for side, rows in sides.items()},

@@ -12,9 +12,10 @@ import pandas
 
 from stages import run
 from traitdrift.comparison.discrimination import as_far, auroc_interval, random_auroc
+from traitdrift.comparison.settings import Compare
 from traitdrift.comparison.shift import shift_rows
+from traitdrift.core.config import section
 from traitdrift.core.files import load_tensors, read_json, significant, write_csv
-from traitdrift.params import read
 from traitdrift.vectors.choice import choices
 from traitdrift.vectors.separation import auroc, project
 
@@ -26,7 +27,7 @@ OUT = Path("plots/detect")
 
 
 def main(variant: str) -> None:
-    settings = read().compare
+    settings = section(Compare, "compare")
     base, _ = load_tensors(READINGS / "base.safetensors")
     moved, _ = load_tensors(READINGS / f"{variant}.safetensors")
     reader = "base" if variant == "base" else "variant"
@@ -34,7 +35,12 @@ def main(variant: str) -> None:
     for path in sorted(VECTORS.glob("*.safetensors")):
         vectors, _ = load_tensors(path)
         nulls, _ = load_tensors(NULLS / path.name)
-        choice = choices(read_json(CHOICES / f"{path.stem}.json"), settings, vectors)["chosen"]
+        choice = choices(
+            read_json(CHOICES / f"{path.stem}.json"),
+            settings.study_position,
+            settings.study_method,
+            vectors,
+        )["chosen"]
         before = base[f"base_text/base_model/{choice.position}"]
         after = moved[f"base_text/{reader}_model/{choice.position}"]
         vector = vectors[choice.key]

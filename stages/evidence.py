@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from stages import run
+from traitdrift.comparison.settings import Evidence
+from traitdrift.core.config import Id, section
 from traitdrift.core.files import write_csv, write_json
-from traitdrift.params import read
 from traitdrift.stats.multiple_testing import corrected, moved_table, nested, ranked, together
 
 COMPARE = Path("plots/compare")
@@ -23,14 +24,14 @@ PICKED = ("variant", "trait", "layer", "auroc", "auroc_any_layer_p", "random_z",
 
 
 def main() -> None:
-    params = read()
-    alpha = params.evidence.alpha
-    others = [variant for variant in params.variants if variant != "base"]
+    alpha = section(Evidence, "evidence").alpha
+    variants = section(list[Id], "variants")
+    others = [variant for variant in variants if variant != "base"]
 
     shifts = corrected(together(others, f"{COMPARE}/{{}}/profile.csv"), alpha)
     detected = ranked(corrected(together(others, f"{DETECT}/{{}}.csv"), alpha))
     effects = corrected(together(others, f"{TEXT_OR_MODEL}/{{}}.csv"), alpha)
-    pairs = [f"{one}-{other}" for one in params.variants for other in params.variants]
+    pairs = [f"{one}-{other}" for one in variants for other in variants]
     cosines = together(pairs, f"{COSINE}/{{}}.csv").drop(columns="variant")
 
     for table in (shifts, detected, effects):

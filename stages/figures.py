@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas
 
 from stages import run
+from traitdrift.core.config import Id, section
 from traitdrift.core.files import read_json, write_csv
-from traitdrift.params import read
 from traitdrift.report import figures
 from traitdrift.stats.multiple_testing import together
 
@@ -18,7 +18,7 @@ OUT = Path("plots/figures")
 
 
 def main() -> None:
-    variants = read().variants
+    variants = section(list[Id], "variants")
     others = [variant for variant in variants if variant != "base"]
     chosen = {path.stem: read_json(path) for path in sorted(CHOICES.glob("*.json"))}
 

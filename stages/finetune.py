@@ -9,6 +9,7 @@ from statistics import fmean
 import pandas
 
 from stages import run
+from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, read_json, read_jsonl, write_csv, write_json
 from traitdrift.models.loading import (
     VARIANT_RECORD,
@@ -17,8 +18,8 @@ from traitdrift.models.loading import (
     load_model,
     load_tokenizer,
 )
-from traitdrift.params import read
 from traitdrift.training.lora import IGNORED, finetune, labelled
+from traitdrift.training.settings import Finetune, Recipe
 
 BASE = Path("models/base")
 DATA = Path("data/finetune")
@@ -26,8 +27,8 @@ ADAPTERS = Path("models/adapters")
 
 
 def main(variant: str) -> None:
-    params = read()
-    recipe, dataset = params.recipes[params.recipe], params.finetunes[variant].dataset
+    recipe = section(Recipe, f"recipes.{section(Id, 'recipe')}")
+    dataset = section(Finetune, f"finetunes.{variant}").dataset
     base, tokenizer = base_record(BASE), load_tokenizer(BASE)
     rows = [
         labelled(tokenizer, row, recipe.max_tokens)

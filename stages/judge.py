@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
+from traitdrift.core.config import Count, Temperature, section
 from traitdrift.core.files import read_jsonl, write_csv, write_json, write_text
 from traitdrift.core.progress import progress
 from traitdrift.generation.questions import read_questions
@@ -12,7 +13,7 @@ from traitdrift.judge.protocol import METRICS, Asked, Judge, fill
 from traitdrift.judge.run import judge_all
 from traitdrift.judge.score_cache import Scores
 from traitdrift.judge.settings import EndpointJudgeSettings, LocalJudgeSettings
-from traitdrift.params import read
+from traitdrift.judge.settings import Judge as JudgeSettings
 
 RESPONSES = Path("data/responses")
 PROMPTS = Path("data/raw/judge")
@@ -22,8 +23,8 @@ KEYS = ("id", "question", "sample")
 
 
 def main(variant: str) -> None:
-    params = read()
-    if params.judge.backend == "none":
+    settings = section(JudgeSettings, "judge")
+    if settings.backend == "none":
         write_json(FIGURES / f"{variant}.json", {"judge": {"backend": "none"}})
         write_text(PLOTS / f"{variant}.csv", ",".join(KEYS) + "\n")
         return
@@ -33,8 +34,11 @@ def main(variant: str) -> None:
     from traitdrift.judge.rates import figures
 
     rows = [row for _, row in read_jsonl(RESPONSES / f"{variant}.jsonl")]
-    respond, settings = params.respond, params.judge
-    questions = read_questions(Path(respond.questions), respond.samples, respond.temperature)
+    questions = read_questions(
+        Path(section(str, "respond.questions")),
+        section(Count, "respond.samples"),
+        section(Temperature, "respond.temperature"),
+    )
     prompts = {question.id: question.judge_prompts for question in questions}
     asked = []
     for metric, name in METRICS.items():

@@ -9,12 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
+from traitdrift.core.config import MethodName, Position, section
 from traitdrift.core.files import load_tensors, read_json, read_jsonl, save_tensors
 from traitdrift.core.progress import progress
-from traitdrift.params import read
 from traitdrift.vectors.choice import choices
 from traitdrift.vectors.methods import METHODS, MethodSettings
+from traitdrift.vectors.null_settings import Nulls
 from traitdrift.vectors.nulls import shuffled, unit_vectors
+from traitdrift.vectors.settings import Vectors
 
 PROMPTS = Path("data/prompts")
 ACTIVATIONS = Path("data/activations/base")
@@ -23,8 +25,9 @@ OUT = Path("models/nulls")
 
 
 def main() -> None:
-    params = read()
-    settings, knobs = params.nulls, MethodSettings.of(params.vectors)
+    settings, knobs = section(Nulls, "nulls"), MethodSettings.of(section(Vectors, "vectors"))
+    study_position = section(Position, "compare.study_position")
+    study_method = section(MethodName, "compare.study_method")
     for path in sorted(ACTIVATIONS.glob("*.safetensors")):
         activations, described = load_tensors(path)
         rows = [row for _, row in read_jsonl(PROMPTS / f"{path.stem}.jsonl")]
@@ -32,7 +35,8 @@ def main() -> None:
         positives = sum(rows[i]["class"] == "positive" for i in training)
         hidden = next(iter(activations.values())).shape[-1]
         tensors = {"random": unit_vectors(settings.count, hidden, settings.seed)}
-        looked_at = choices(read_json(CHOICES / f"{path.stem}.json"), params.compare, activations)
+        chosen = read_json(CHOICES / f"{path.stem}.json")
+        looked_at = choices(chosen, study_position, study_method, activations)
         with progress(f"nulls {path.stem}", settings.count * len(looked_at)) as advance:
             for name, choice in looked_at.items():
                 values = activations[choice.position][training][:, choice.layers].float()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
+from traitdrift.core.config import section
 from traitdrift.core.files import write_jsonl
+from traitdrift.data.settings import Prompts
 from traitdrift.data.traits import check_lengths, described, read_traits, split
 from traitdrift.models.loading import load_tokenizer
-from traitdrift.params import read
 
 BASE = Path("models/base")
 TRAITS = Path("data/raw/traits")
@@ -16,7 +17,7 @@ OUT = Path("data/prompts")
 
 
 def main() -> None:
-    settings = read().prompts
+    settings = section(Prompts, "prompts")
     traits = read_traits(TRAITS)
     tokenizer = load_tokenizer(BASE)
     tables = {}

@@ -11,13 +11,13 @@ from pathlib import Path
 from stages import run
 from traitdrift.activations.capture import by_question, capture
 from traitdrift.activations.positions import read_aloud
+from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl, save_tensors, text_digest
 from traitdrift.core.progress import progress
 from traitdrift.generation.responses import asked_for
 from traitdrift.inference.batching import token_budget
 from traitdrift.inference.hooks import HOOK_POINT
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
-from traitdrift.params import read
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -27,7 +27,9 @@ OUT = Path("data/readings")
 
 def main(variant: str) -> None:
     # The answer as a whole whatever is captured: text or model is asked there.
-    positions = list(dict.fromkeys([*read().capture.positions, "response_mean"]))
+    positions = list(
+        dict.fromkeys([*section(list[Position], "capture.positions"), "response_mean"])
+    )
     answers = {
         side: [row for _, row in read_jsonl(RESPONSES / f"{who}.jsonl")]
         for side, who in (("base", "base"), ("variant", variant))

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
+from traitdrift.core.config import section
 from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.generation.questions import read_questions
 from traitdrift.generation.requests import asked, draws
 from traitdrift.generation.sampling import generate
+from traitdrift.generation.settings import Respond
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import load_model, load_tokenizer
-from traitdrift.params import read
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -20,7 +21,7 @@ OUT = Path("data/responses")
 
 
 def main(variant: str) -> None:
-    settings = read().respond
+    settings = section(Respond, "respond")
     questions = asked(
         read_questions(Path(settings.questions), settings.samples, settings.temperature)
     )

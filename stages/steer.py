@@ -11,16 +11,17 @@ import pandas
 
 from stages import run
 from traitdrift.behaviour.outcomes import classify
+from traitdrift.core.config import Temperature, section
 from traitdrift.core.files import significant, write_csv, write_json
 from traitdrift.core.progress import progress
 from traitdrift.generation.questions import paragraphs, read_questions
 from traitdrift.generation.requests import asked, draws
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer
-from traitdrift.params import read
 from traitdrift.steering.effects import effect_rows, effect_table
 from traitdrift.steering.generation import answer_under, log_probabilities
 from traitdrift.steering.interventions import conditions
+from traitdrift.steering.settings import Steer
 from traitdrift.vectors.file import read_vector
 from traitdrift.vectors.nulls import random_direction
 
@@ -33,8 +34,7 @@ PLOTS = Path("plots/steer")
 
 
 def main(variant: str) -> None:
-    params = read()
-    settings, respond = params.steer, params.respond
+    settings = section(Steer, "steer")
     vector, layer, norm = read_vector(
         VECTORS,
         settings.trait,
@@ -47,7 +47,10 @@ def main(variant: str) -> None:
     interventions = conditions(vector, null, norm, settings.coefficients)
     tokenizer = load_tokenizer(BASE)
     questions = asked(
-        read_questions(Path(respond.questions), 1, respond.temperature), settings.samples
+        read_questions(
+            Path(section(str, "respond.questions")), 1, section(Temperature, "respond.temperature")
+        ),
+        settings.samples,
     )
     rollouts = draws(tokenizer, questions, settings.seed)
     texts = [tokenizer(text)["input_ids"] for text in paragraphs(TEXTS)]

@@ -10,16 +10,17 @@ from pathlib import Path
 import pandas
 
 from stages import run
+from traitdrift.comparison.settings import Compare
 from traitdrift.comparison.study import study_table
+from traitdrift.core.config import section
 from traitdrift.core.files import write_json
-from traitdrift.params import read
 
 SCORES = Path("data/raw/study/scores.csv")
 OUT = Path("metrics/study.json")
 
 
 def main() -> None:
-    write_json(OUT, study_table(pandas.read_csv(SCORES), read().compare))
+    write_json(OUT, study_table(pandas.read_csv(SCORES), section(Compare, "compare")))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ import pandas
 
 from stages import run
 from traitdrift.comparison.decomposition import two_by_two
+from traitdrift.comparison.settings import Compare
+from traitdrift.core.config import section
 from traitdrift.core.files import load_tensors, write_csv
-from traitdrift.params import read
 from traitdrift.vectors.separation import choose, project
 
 READINGS = Path("data/readings")
@@ -28,7 +29,7 @@ COLUMNS = [
 
 
 def main(variant: str) -> None:
-    settings = read().compare
+    settings = section(Compare, "compare")
     base, _ = load_tensors(READINGS / "base.safetensors")
     moved, _ = load_tensors(READINGS / f"{variant}.safetensors")
     streams = {**base, **moved}

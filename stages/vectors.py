@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas
 
 from stages import run
+from traitdrift.core.config import section
 from traitdrift.core.files import load_tensors, read_jsonl, save_tensors, write_csv, write_json
 from traitdrift.core.progress import progress
-from traitdrift.params import read
 from traitdrift.vectors import separation
 from traitdrift.vectors.candidates import extract
+from traitdrift.vectors.settings import Vectors
 
 PROMPTS = Path("data/prompts")
 ACTIVATIONS = Path("data/activations/base")
@@ -34,7 +35,7 @@ CARRIED = (
 
 
 def main() -> None:
-    settings = read().vectors
+    settings = section(Vectors, "vectors")
     traits = sorted(ACTIVATIONS.glob("*.safetensors"))
     for path in traits:
         activations, description = load_tensors(path)

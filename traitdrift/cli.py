@@ -270,6 +270,14 @@ def mend(
 
 
 @app.command()
+def check() -> None:
+    """Check the whole of params.yaml; nothing is said of one that is right."""
+    from traitdrift.params import read
+
+    read()
+
+
+@app.command()
 def deps() -> None:
     """Write the code that each stage imports into dvc.yaml, for whoever changes that code."""
     from traitdrift.provenance.closure import write_deps

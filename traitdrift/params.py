@@ -1,33 +1,27 @@
-"""The typed schema of params.yaml: unknown keys are refused, wrong values named in one line.
+"""The whole of params.yaml: its sections put together, and whether they fit each other.
 
-`python -m traitdrift.params` checks the file and says nothing if it is right.
+`python -m traitdrift check` says nothing if they do. Stages read their own sections alone.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import (
-    Field,
-    ValidationError,
-    model_validator,
-)
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import Field, model_validator
 
 from traitdrift.activations.settings import Capture
 from traitdrift.behaviour.settings import Behaviour
 from traitdrift.comparison.settings import Compare, Evidence
-from traitdrift.core.config import Id, Section
+from traitdrift.core.config import PARAMS, Id, Section, checked, load
 from traitdrift.data.settings import Dataset, Prompts, Split, Synthesize
 from traitdrift.generation.settings import Respond
 from traitdrift.judge.settings import Judge
 from traitdrift.sources.settings import Imported, Model
 from traitdrift.steering.settings import Steer
 from traitdrift.training.settings import Finetune, Recipe
-from traitdrift.vectors.settings import Nulls, Vectors
+from traitdrift.vectors.null_settings import Nulls
+from traitdrift.vectors.settings import Vectors
 
 
 class Params(Section):
@@ -82,51 +76,14 @@ class Params(Section):
         known("compare.study_method", self.compare.study_method, self.vectors.methods)
         known("steer.position", self.steer.position, self.capture.positions)
         known("steer.method", self.steer.method, self.vectors.methods)
-        for coefficient in self.steer.coefficients:
-            if not coefficient or self.steer.coefficients.count(coefficient) > 1:
-                raise ValueError(
-                    f"steer.coefficients: {coefficient}: each stands once, and 0 is always measured"
-                )
         if self.prompts.train < 2 * self.vectors.folds:
             raise ValueError(
                 f"prompts.train: {self.prompts.train} prompts are too few for vectors.folds: "
                 f"{self.vectors.folds}; each fold needs two of each class"
             )
-        if set(self.vectors.methods) == {"random"}:
-            raise ValueError("vectors.methods: random alone is only the null; add a method")
         return self
 
 
-def read(path: Path = Path("params.yaml")) -> Params:
-    """Read and check params.yaml (YAML 1.2, so that `1e-05` is a number).
-
-    Raises ValueError with one line: file, key, value, what is allowed.
-    """
-    try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {error}")
-    try:
-        return Params.model_validate(raw)
-    except ValidationError as error:
-        raise ValueError(f"{path}: " + "; ".join(_told(fault) for fault in error.errors()[:3]))
-
-
-def _told(fault: Any) -> str:
-    # A union's fault names the member that was meant, which is no key of the file.
-    tags = ("wheel", "hub", "path", "none", "local", "endpoint")
-    key = ".".join(str(part) for part in fault["loc"] if part not in tags)
-    if fault["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it or correct its name"
-    if fault["type"] == "missing":
-        return f"{key}: missing"
-    if not key:
-        return fault["msg"].removeprefix("Value error, ")
-    return f"{key}: {fault['input']!r}: {fault['msg']}"
-
-
-if __name__ == "__main__":
-    try:
-        read()
-    except (ValueError, OSError) as error:
-        sys.exit(" ".join(str(error).split()))
+def read(path: Path = PARAMS) -> Params:
+    """Read and check params.yaml; a ValueError with one line: file, key, value, what is allowed."""
+    return checked(Params, load(path), path, [])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field, model_validator
 
 from traitdrift.core.config import Count, Id, MethodName, Position, Section, Seed, Share
 
@@ -23,3 +21,12 @@ class Steer(Section):
     resamples: Annotated[int, Field(ge=100)]
     confidence: Share
     seed: Seed
+
+    @model_validator(mode="after")
+    def coefficients_differ(self) -> Steer:
+        for coefficient in self.coefficients:
+            if not coefficient or self.coefficients.count(coefficient) > 1:
+                raise ValueError(
+                    f"steer.coefficients: {coefficient}: each stands once, and 0 is always measured"
+                )
+        return self

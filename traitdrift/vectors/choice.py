@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-from traitdrift.comparison.settings import Compare
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -27,7 +25,10 @@ class Choice:
 
 
 def choices(
-    chosen: Mapping[str, Any], settings: Compare, tensors: Mapping[str, torch.Tensor]
+    chosen: Mapping[str, Any],
+    study_position: str,
+    study_method: str,
+    tensors: Mapping[str, torch.Tensor],
 ) -> dict[str, Choice]:
     """The vector that cross-validation chose, at every layer, and the study's own at its layer.
 
@@ -39,7 +40,7 @@ def choices(
     found = {
         "chosen": Choice(chosen["position"], chosen["method"], chosen["layer"], [*range(layers)])
     }
-    if settings.study_position in {name.partition("/")[0] for name in tensors}:
+    if study_position in {name.partition("/")[0] for name in tensors}:
         middle = layers // 2
-        found["study"] = Choice(settings.study_position, settings.study_method, middle, [middle])
+        found["study"] = Choice(study_position, study_method, middle, [middle])
     return found

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from traitdrift.vectors.methods import MethodSettings
-from traitdrift.vectors.settings import Nulls
+from traitdrift.vectors.null_settings import Nulls
 
 
 def unit_vectors(count: int, hidden: int, seed: int) -> Tensor:

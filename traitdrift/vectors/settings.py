@@ -1,12 +1,10 @@
-"""Settings of the extraction, its methods, and the nulls."""
+"""Settings of the extraction and its methods."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field, model_validator
 
 from traitdrift.core.config import Count, MethodName, Section, Seed
 
@@ -36,7 +34,8 @@ class Vectors(Section):
     gradient: Gradient
     ica: Ica
 
-
-class Nulls(Section):
-    count: Annotated[int, Field(ge=20)]
-    seed: Seed
+    @model_validator(mode="after")
+    def something_to_choose(self) -> Vectors:
+        if set(self.methods) == {"random"}:
+            raise ValueError("vectors.methods: random alone is only the null; add a method")
+        return self

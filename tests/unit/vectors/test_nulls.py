@@ -7,8 +7,8 @@ import torch
 
 from traitdrift.vectors import nulls
 from traitdrift.vectors.methods import METHODS, MethodSettings
+from traitdrift.vectors.null_settings import Nulls
 from traitdrift.vectors.nulls import unit_vectors
-from traitdrift.vectors.settings import Nulls
 
 
 @pytest.mark.parametrize("method", ["mean_diff", "probe", "gradient", "pca_diff"])

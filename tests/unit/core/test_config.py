@@ -1,0 +1,52 @@
+"""One section of params.yaml, read without the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from traitdrift.core.config import Count, Id, section
+from traitdrift.judge.settings import Judge
+from traitdrift.steering.settings import Steer
+from traitdrift.training.settings import Recipe
+
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = ROOT / "params.yaml"
+
+
+def test_a_section_is_read_whatever_stands_beside_it(tmp_path: Path):
+    text = SHIPPED.read_text().replace("folds: 5", "folds: many") + "\ncolour: red\n"
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    assert section(Recipe, "recipes.study", path).learning_rate == 1e-5
+    assert section(list[Id], "variants", path) == ["base", "insecure", "secure"]
+    assert section(Count, "steer.max_tokens", path) == 40
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "text", "told"),
+    [
+        (Count, "respond.samples", "respond: {samples: 0}", "respond.samples: 0: "),
+        (Recipe, "recipes.fast", "recipes: {quick: 1, study: 2}", "there are quick, study"),
+        (Id, "model", "recipe: quick", "model: missing"),
+        (Judge, "judge", "judge: {backend: local}", "judge.model: missing"),
+        (Judge, "judge", "judge: {backend: none, url: x}", "judge.url: unknown key"),
+        (list[Id], "variants", "variants: [base, In-secure]", "variants.1: 'In-secure': "),
+        (Count, "a.b", "a: 3", "a.b: missing"),
+        (Count, "a", "[", "not YAML"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, kind, key: str, text: str, told: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(text + "\n")
+    with pytest.raises(ValueError) as caught:
+        section(kind, key, path)
+    assert str(caught.value).startswith(f"{path}: ") and told in str(caught.value)
+
+
+def test_a_rule_between_keys_names_them_once(tmp_path: Path):
+    path = tmp_path / "params.yaml"
+    path.write_text(SHIPPED.read_text().replace("  - 0.25\n", "  - 0\n"))
+    with pytest.raises(ValueError, match=r"yaml: steer.coefficients: 0.0: each stands once"):
+        section(Steer, "steer", path)
