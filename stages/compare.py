@@ -19,7 +19,7 @@ from traitdrift.core.files import (
     load_tensors,
     read_json,
     read_jsonl,
-    significant,
+    rounded,
     write_csv,
     write_json,
 )
@@ -94,7 +94,7 @@ def main(variant: str) -> None:
                         prompts.append(
                             {**asked, "base": b[choice.layer], "variant": v[choice.layer]}
                         )
-                        layers.append({**asked, **{k: significant(x, 4) for k, x in enumerate(v)}})
+                        layers.append({**asked, **{k: rounded(x, 4) for k, x in enumerate(v)}})
     write_csv(PLOTS / variant / "prompts.csv", pandas.DataFrame(prompts))
     write_csv(PLOTS / variant / "layers.csv", pandas.DataFrame(layers))
     write_csv(PLOTS / variant / "profile.csv", pandas.DataFrame(profile))

@@ -34,8 +34,8 @@ def main() -> None:
     )
     steered = together(variants, f"{PLOTS}/steer/{{}}/rates.csv")
     detected, effects, cosines = (
-        pandas.read_csv(PLOTS / f"evidence/{name}.csv")
-        for name in ("detect", "text_or_model", "cosines")
+        pandas.read_csv(PLOTS / f"multiple_testing/{name}.csv")
+        for name in ("discrimination", "decomposition", "cosines")
     )
 
     tables = {
@@ -45,8 +45,8 @@ def main() -> None:
         "shift": (profile, lambda: figures.shift_profile(profile, chosen)),
         "behaviour": (rates, lambda: figures.behaviour_bars(rates)),
         "steer": (steered, lambda: figures.steering(steered)),
-        "detect": (detected, lambda: figures.detection(detected)),
-        "text_or_model": (effects, lambda: figures.text_or_model(effects)),
+        "discrimination": (detected, lambda: figures.discrimination(detected)),
+        "decomposition": (effects, lambda: figures.decomposition(effects)),
         "cosines": (cosines, lambda: figures.cosine_map(cosines)),
     }
     for name, (table, draw) in tables.items():

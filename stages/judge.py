@@ -9,7 +9,7 @@ from traitdrift.core.config import Count, Temperature, section
 from traitdrift.core.files import read_jsonl, write_csv, write_json, write_text
 from traitdrift.core.progress import progress
 from traitdrift.generation.questions import read_questions
-from traitdrift.judge.protocol import METRICS, Asked, Judge, fill
+from traitdrift.judge.protocol import METRICS, Judge, JudgeRequest, fill
 from traitdrift.judge.run import judge_all
 from traitdrift.judge.score_cache import Scores
 from traitdrift.judge.settings import EndpointJudgeSettings, LocalJudgeSettings
@@ -35,9 +35,9 @@ def main(variant: str) -> None:
 
     rows = [row for _, row in read_jsonl(RESPONSES / f"{variant}.jsonl")]
     questions = read_questions(
-        Path(section(str, "respond.questions")),
-        section(Count, "respond.samples"),
-        section(Temperature, "respond.temperature"),
+        Path(section(str, "respond_questions.source")),
+        section(Count, "respond_questions.samples"),
+        section(Temperature, "respond_questions.temperature"),
     )
     prompts = {question.id: question.judge_prompts for question in questions}
     asked = []
@@ -46,7 +46,7 @@ def main(variant: str) -> None:
         for row in rows:
             question, answer = row["question"], row["answer"]
             prompt = fill(prompts[row["id"]].get(name, own), question, answer)
-            asked.append(Asked(question, answer, metric, prompt))
+            asked.append(JudgeRequest(question, answer, metric, prompt))
 
     judge = appointed(settings)
     with progress(f"judge {variant}", len(asked)) as advance:

@@ -25,9 +25,15 @@ PLOTS = Path("plots")
 PIPELINE = Path("dvc.yaml")
 OUT = Path("report/index.html")
 MADE_FROM = (
-    *(f"metrics/{name}" for name in ("behaviour", "compare", "evidence.json", "judge", "steer")),
-    *(f"metrics/{name}" for name in ("detect.json", "text_or_model.json", "vectors")),
-    *(f"plots/{name}" for name in ("behaviour", "compare", "evidence", "finetune", "steer")),
+    *(
+        f"metrics/{name}"
+        for name in ("behaviour", "compare", "multiple_testing.json", "judge", "steer")
+    ),
+    *(f"metrics/{name}" for name in ("discrimination.json", "decomposition.json", "vectors")),
+    *(
+        f"plots/{name}"
+        for name in ("behaviour", "compare", "multiple_testing", "finetune", "steer")
+    ),
     *(f"plots/{name}" for name in ("tokens", "vectors")),
 )
 DETECTED = ["variant", "trait", "layer", "chosen", "auroc", "value", "random_z"]
@@ -40,13 +46,15 @@ def main() -> None:
         {v: figures(f"{kind}/{v}.json") for v in variants}
         for kind in ("behaviour", "compare", "steer", "judge")
     )
-    evidence, detect, effects = (
-        figures(f"{name}.json") for name in ("evidence", "detect", "text_or_model")
+    tested, discrimination, effects = (
+        figures(f"{name}.json") for name in ("multiple_testing", "discrimination", "decomposition")
     )
     vectors = {
         p.stem: figures(f"vectors/{p.name}") for p in sorted((METRICS / "vectors").iterdir())
     }
-    shifts, detected = (pandas.read_csv(PLOTS / f"evidence/{n}.csv") for n in ("shifts", "detect"))
+    shifts, detected = (
+        pandas.read_csv(PLOTS / f"multiple_testing/{n}.csv") for n in ("shifts", "discrimination")
+    )
     candidates = together(list(vectors), f"{PLOTS}/vectors/{{}}.csv", "trait")
     tokens = {v: PLOTS / "tokens" / v for v in variants}
     points, steps_of_axis = chart_data.steering_rows(
@@ -77,7 +85,7 @@ def main() -> None:
             for v, folder in tokens.items()
         },
         "steer": chart_data.columns(points),
-        "detect": chart_data.columns(detected.reindex(columns=DETECTED)),
+        "discrimination": chart_data.columns(detected.reindex(columns=DETECTED)),
         "losses": chart_data.columns(losses),
         "trace": records(steps, stages),
         "specs": {
@@ -87,7 +95,7 @@ def main() -> None:
             "projections": charts.prompts(),
             "rates": charts.steering(steps_of_axis, rate=True),
             "cost": charts.steering(steps_of_axis, rate=False),
-            "detection": charts.detection(list(vectors)),
+            "discrimination": charts.discrimination(list(vectors)),
             "loss": charts.losses(),
         },
     }
@@ -103,15 +111,15 @@ def main() -> None:
             traits=list(vectors),
             trained=trained,
             behaviour=behaviour,
-            findings=[sentences.finding(v, behaviour, compare[v], evidence) for v in others],
-            tests=evidence.at("family-wise"),
+            findings=[sentences.finding(v, behaviour, compare[v], tested) for v in others],
+            tests=tested.at("family-wise"),
             outcomes=tables.OUTCOMES,
             tables={
-                "shifts": tables.shift_table({v: compare[v] for v in others}, evidence),
+                "shifts": tables.shift_table({v: compare[v] for v in others}, tested),
                 "behaviour": tables.behaviour_table(behaviour, judged),
                 "vectors": tables.vector_table(vectors),
                 "steering": tables.steering_table(steer),
-                "detect": tables.detect_table(detect),
+                "discrimination": tables.discrimination_table(discrimination),
                 "effects": tables.effect_table(effects),
             },
             drawing=drawing(steps),

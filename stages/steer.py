@@ -12,14 +12,14 @@ import pandas
 from stages import run
 from traitdrift.behaviour.outcomes import classify
 from traitdrift.core.config import Temperature, section
-from traitdrift.core.files import significant, write_csv, write_json
+from traitdrift.core.files import rounded, write_csv, write_json
 from traitdrift.core.progress import progress
 from traitdrift.generation.questions import paragraphs, read_questions
-from traitdrift.generation.requests import asked, draws
+from traitdrift.generation.requests import question_samples, sampling_requests
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer
 from traitdrift.steering.effects import effect_rows, effect_table
-from traitdrift.steering.generation import answer_under, log_probabilities
+from traitdrift.steering.generation import generate_steered, log_probabilities
 from traitdrift.steering.interventions import conditions
 from traitdrift.steering.settings import Steer
 from traitdrift.vectors.file import read_vector
@@ -46,21 +46,23 @@ def main(variant: str) -> None:
     null = random_direction(len(vector), settings.seed)
     interventions = conditions(vector, null, norm, settings.coefficients)
     tokenizer = load_tokenizer(BASE)
-    questions = asked(
+    questions = question_samples(
         read_questions(
-            Path(section(str, "respond.questions")), 1, section(Temperature, "respond.temperature")
+            Path(section(str, "respond_questions.source")),
+            1,
+            section(Temperature, "respond_questions.temperature"),
         ),
         settings.samples,
     )
-    rollouts = draws(tokenizer, questions, settings.seed)
+    requests = sampling_requests(tokenizer, questions, settings.seed)
     texts = [tokenizer(text)["input_ids"] for text in paragraphs(TEXTS)]
 
     model, pad = load_model(BASE, ADAPTERS / variant), tokenizer.pad_token_id
-    rows = (len(rollouts) + len(texts)) * len(interventions)
+    rows = (len(requests) + len(texts)) * len(interventions)
     with progress(f"steer {variant}", rows) as advance:
-        answers = answer_under(
+        answers = generate_steered(
             model,
-            rollouts,
+            requests,
             interventions,
             layer,
             settings.positions,
@@ -109,9 +111,9 @@ def main(variant: str) -> None:
                 "position": settings.position,
                 "method": settings.method,
                 "layer": layer,
-                "norm": significant(norm),
+                "norm": rounded(norm),
             },
-            "answers": len(rollouts),
+            "answers": len(requests),
             "questions": said["id"].nunique(),
             "paragraphs": len(texts),
             "conditions": table,

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from stages import run
 from traitdrift.activations.per_token import Direction, means, pieces, token_projections
-from traitdrift.activations.positions import read_aloud
+from traitdrift.activations.positions import teacher_force
 from traitdrift.core.files import (
     load_tensors,
     read_json,
     read_jsonl,
-    significant,
+    rounded,
     write_json,
     write_jsonl,
 )
 from traitdrift.core.progress import progress
-from traitdrift.generation.responses import asked_for
+from traitdrift.generation.responses import messages_of
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
 
@@ -44,7 +44,7 @@ def main(variant: str) -> None:
         scales[path.stem] = {
             **{key: choice[key] for key in ("position", "method", "layer")},
             **{
-                label: significant(
+                label: rounded(
                     (vectors[f"{position}/{label}.mean"][layer].double() @ vector.double()).item()
                 )
                 for label in ("positive", "negative")
@@ -54,14 +54,14 @@ def main(variant: str) -> None:
     for _, row in read_jsonl(RESPONSES / f"{variant}.jsonl"):
         first.setdefault(row["id"], row)
     tokenizer, model = load_tokenizer(BASE), load_model(BASE, ADAPTERS / variant)
-    readings = [
-        read_aloud(tokenizer, asked_for(row), row["ids"][:LONGEST], ["response_mean"])
+    conversations = [
+        teacher_force(tokenizer, messages_of(row), row["ids"][:LONGEST], ["response_mean"])
         for row in first.values()
     ]
-    with progress(f"tokens {variant}", len(readings)) as advance:
+    with progress(f"tokens {variant}", len(conversations)) as advance:
         found = token_projections(
             model,
-            readings,
+            conversations,
             "response_mean",
             directions,
             tokenizer.pad_token_id,

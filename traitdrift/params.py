@@ -12,10 +12,10 @@ from pydantic import Field, model_validator
 
 from traitdrift.activations.settings import Capture
 from traitdrift.behaviour.settings import Behaviour
-from traitdrift.comparison.settings import Compare, Evidence
+from traitdrift.comparison.settings import Compare, MultipleTesting
 from traitdrift.core.config import PARAMS, Id, Section, checked, load
 from traitdrift.data.settings import Dataset, Prompts, Split, Synthesize
-from traitdrift.generation.settings import Respond
+from traitdrift.generation.settings import RespondPrompts, RespondQuestions
 from traitdrift.judge.settings import Judge
 from traitdrift.sources.settings import Imported, Model
 from traitdrift.steering.settings import Steer
@@ -43,8 +43,9 @@ class Params(Section):
     vectors: Vectors
     nulls: Nulls
     compare: Compare
-    evidence: Evidence
-    respond: Respond
+    multiple_testing: MultipleTesting
+    respond_prompts: RespondPrompts
+    respond_questions: RespondQuestions
     behaviour: Behaviour
     steer: Steer
     judge: Judge

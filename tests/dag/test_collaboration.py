@@ -49,12 +49,12 @@ def test_a_pull_request_is_told_what_it_changes(copy: Path):
     values = json.loads(metrics.read_text())
     values["answers.code"] = 0.125
     metrics.write_text(json.dumps(values))
-    set_params(copy / "params.yaml", {"evidence.alpha": 0.01})
+    set_params(copy / "params.yaml", {"multiple_testing.alpha": 0.01})
     done = run(copy, ".ci/compare", "HEAD")
     assert done.returncode == 0, done.stderr
     parameters, changes = done.stdout.split("### Metrics")
     assert [c.strip() for c in parameters.strip().splitlines()[-1].split("|")[2:5]] == [
-        *("evidence.alpha", "0.05", "0.01")
+        *("multiple_testing.alpha", "0.05", "0.01")
     ], parameters
     assert "answers.code" in changes and "0.125" in changes and "answers.prose" not in changes
     page = (copy / "dvc_plots/index.html").read_text()

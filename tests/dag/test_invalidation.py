@@ -106,37 +106,37 @@ def cosines(*of: str) -> set[str]:
 
 
 ENDS = {"figures", "report", "subject"}
-READ = ("reading", "detect", "text_or_model", "shift")
-ASKED = ("respond", "behaviour", "judge", "tokens", *READ)
-AFTER_TRAINING = ("finetune", "capture", "compare", "steer", *ASKED)
+READ = ("capture_responses", "discrimination", "decomposition", "model_shift")
+ASKED = ("respond_questions", "behaviour", "judge", "tokens", *READ)
+AFTER_TRAINING = ("finetune", "capture_prompts", "compare", "steer", *ASKED)
 # What reads the vectors, and what reads that.
 VECTORS = {
-    *("vectors", "nulls", "evidence"),
-    *cells("compare", "steer", "detect", "text_or_model", "tokens", of=ALL),
+    *("vectors", "nulls", "multiple_testing"),
+    *cells("compare", "steer", "discrimination", "decomposition", "tokens", of=ALL),
     *cosines(*ALL),
     *ENDS,
 }
-ANSWERS = {*cells(*ASKED, of=ALL), *cosines(*ALL), "evidence", *ENDS}
+ANSWERS = {*cells(*ASKED, of=ALL), *cosines(*ALL), "multiple_testing", *ENDS}
 TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     "a trait prompt": (
         lambda p: p.append("data/raw/traits/refusal/positive.txt", "One more prompt.\n"),
-        {"prompts", "answers", *cells("capture", of=ALL), *VECTORS},
+        {"prompts", "respond_prompts", *cells("capture_prompts", of=ALL), *VECTORS},
     ),
     "a new trait": (
         lambda p: [
             (p.path / "data/raw/traits/warmth").mkdir(),
             p.append("data/raw/traits/warmth/positive.txt", "Hello.\n"),
         ],
-        {"prompts", "answers", *cells("capture", of=ALL), *VECTORS},
+        {"prompts", "respond_prompts", *cells("capture_prompts", of=ALL), *VECTORS},
     ),
     "a method setting": (lambda p: p.params({"vectors.probe.c": 0.5}), VECTORS),
     "the positions": (
         lambda p: p.params({"capture.positions": ["prompt_last", "prompt_mean"]}),
-        {*cells("capture", "reading", "shift", of=ALL), *VECTORS},
+        {*cells("capture_prompts", "capture_responses", "model_shift", of=ALL), *VECTORS},
     ),
     "the learning rate": (
         lambda p: p.params({"recipes.quick.learning_rate": 5e-4}),
-        {*cells(*AFTER_TRAINING, of=TUNED), *cosines(*TUNED), "evidence", *ENDS},
+        {*cells(*AFTER_TRAINING, of=TUNED), *cosines(*TUNED), "multiple_testing", *ENDS},
     ),
     "a data set": (
         lambda p: (
@@ -146,7 +146,7 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         {
             *cells("dataset", *AFTER_TRAINING, of=("insecure",)),
             *cosines("insecure"),
-            "evidence",
+            "multiple_testing",
             *ENDS,
         },
     ),
@@ -156,7 +156,7 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         ANSWERS | cells("steer", of=ALL),
     ),
     "the sampling temperature": (
-        lambda p: p.params({"respond.temperature": 0.7}),
+        lambda p: p.params({"respond_questions.temperature": 0.7}),
         ANSWERS | cells("steer", of=ALL),
     ),
     "the library module of outcomes": (
@@ -176,7 +176,7 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         {"figures", "report", *cells("steer", of=ALL)},
     ),
     "the number of samples": (
-        lambda p: p.params({"respond.samples": 2}),
+        lambda p: p.params({"respond_questions.samples": 2}),
         ANSWERS,
     ),
     "the library module of figures": (
@@ -199,19 +199,24 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     ),
     "a comparison setting": (
         lambda p: p.params({"compare.resamples": 500}),
-        {"study", "evidence", *cells("compare", "detect", "text_or_model", of=ALL), *ENDS},
+        {
+            "study",
+            "multiple_testing",
+            *cells("compare", "discrimination", "decomposition", of=ALL),
+            *ENDS,
+        },
     ),
     "the study's vector": (
         lambda p: p.params({"compare.study_method": "mean_diff"}),
         {
-            *("nulls", "study", "evidence"),
-            *cells("compare", "detect", "text_or_model", of=ALL),
+            *("nulls", "study", "multiple_testing"),
+            *cells("compare", "discrimination", "decomposition", of=ALL),
             *ENDS,
         },
     ),
     "the nulls": (
         lambda p: p.params({"nulls.seed": 1}),
-        {"nulls", "evidence", *cells("compare", "detect", of=ALL), *ENDS},
+        {"nulls", "multiple_testing", *cells("compare", "discrimination", of=ALL), *ENDS},
     ),
     "an unused model": (lambda p: p.params({"models.qwen_7b.revision": "other"}), set()),
     "an unused recipe": (lambda p: p.params({"recipes.study.learning_rate": 1e-4}), set()),

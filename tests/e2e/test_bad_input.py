@@ -77,8 +77,8 @@ CASES = {
     ),
     "classes of unequal length": (long_prompts, "prompts", "tokens on average"),
     "a missing question file": (
-        {"respond.questions": "none.yaml"},
-        "respond base",
+        {"respond_questions.source": "none.yaml"},
+        "respond_questions base",
         "none.yaml: no such file",
     ),
     "a trait without vectors": ({"steer.trait": "warmth"}, "steer base", "no vectors of 'warmth'"),

@@ -25,7 +25,7 @@ def test_projections_are_those_in_the_pipelines_tables(smoke, cell: str):
         model = PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False).eval()
     answers = {
         (row["trait"], row["prompt"]): row["ids"]
-        for row in map(json.loads, smoke.text("data/answers.jsonl").splitlines())
+        for row in map(json.loads, smoke.text("data/prompt_responses.jsonl").splitlines())
     }
     tables = pandas.read_csv(smoke.path / f"plots/compare/{cell}/prompts.csv")
     for trait, table in tables.groupby("trait"):

@@ -27,8 +27,8 @@ if "STARTS" in os.environ and "stages." in " ".join(sys.orig_argv):
 
 # The stages in which a model reads anything or is trained.
 FORWARDING = {
-    *("answers", "capture", "finetune", "judge"),
-    *("reading", "respond", "steer", "tokens"),
+    *("respond_prompts", "capture_prompts", "finetune", "judge"),
+    *("capture_responses", "respond_questions", "steer", "tokens"),
 }
 
 

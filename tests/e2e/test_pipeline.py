@@ -12,7 +12,7 @@ import torch
 from dvc.repo import Repo
 
 from traitdrift.activations.capture import capture
-from traitdrift.activations.positions import read_aloud
+from traitdrift.activations.positions import teacher_force
 from traitdrift.core.files import load_tensors
 from traitdrift.data.conversations import read_conversations, rendered_row
 from traitdrift.models.loading import end_tokens, load_model, load_tokenizer
@@ -43,7 +43,7 @@ def test_every_metric_and_plot_is_there_and_finite(smoke):
         assert metrics["trained_parameters"] > 100_000
     for name in (
         *("loss", "auroc", "projections", "shift", "behaviour", "steer"),
-        *("detect", "text_or_model", "cosines"),
+        *("discrimination", "decomposition", "cosines"),
     ):
         picture = (smoke.path / f"plots/figures/{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG") and len(picture) > 5_000
@@ -58,22 +58,22 @@ def test_base_compared_with_itself_does_not_move(smoke):
 def test_all_that_was_looked_at_is_corrected_for(smoke):
     """Two variants, two classes, three traits in every layer, and the study's choice of two."""
     layers = json.loads(smoke.text("models/base/base.json"))["layers"]
-    evidence = json.loads(smoke.text("metrics/evidence.json"))
-    assert evidence["family-wise"]["tests"] == 2 * 2 * (3 * layers + 2)
-    table = pandas.read_csv(smoke.path / "plots/evidence/shifts.csv")
-    assert len(table) == evidence["family-wise"]["tests"] and (table["p_holm"] >= table["p"]).all()
-    detected = pandas.read_csv(smoke.path / "plots/evidence/detect.csv")
+    tested = json.loads(smoke.text("metrics/multiple_testing.json"))
+    assert tested["family-wise"]["tests"] == 2 * 2 * (3 * layers + 2)
+    table = pandas.read_csv(smoke.path / "plots/multiple_testing/shifts.csv")
+    assert len(table) == tested["family-wise"]["tests"] and (table["p_holm"] >= table["p"]).all()
+    detected = pandas.read_csv(smoke.path / "plots/multiple_testing/discrimination.csv")
     assert len(detected) == 2 * 3 * layers
     best = detected.groupby("variant").first()
     assert (best["rank"] == 1).all()
-    cosines = pandas.read_csv(smoke.path / "plots/evidence/cosines.csv")
+    cosines = pandas.read_csv(smoke.path / "plots/multiple_testing/cosines.csv")
     directions = 3 + 2 * 2  # traits; two variants' shifts at two positions
     assert len(cosines) == layers * directions * (directions - 1) / 2
     assert (cosines["cosine"].abs() <= 1 + 1e-6).all()
 
 
 def test_text_and_model_make_up_the_whole_difference(smoke):
-    table = pandas.read_csv(smoke.path / "plots/text_or_model/insecure.csv")
+    table = pandas.read_csv(smoke.path / "plots/decomposition/insecure.csv")
     for _, rows in table.groupby("trait"):
         value = rows.set_index("effect")["value"]
         assert value["text"] + value["model"] == pytest.approx(value["total"], rel=1e-3, abs=1e-4)
@@ -167,7 +167,7 @@ def test_projections_do_not_depend_on_batch_or_padding(smoke, dtype):
         json.loads(line)["prompt"] for line in smoke.text("data/prompts/refusal.jsonl").splitlines()
     ]
     readings = [
-        read_aloud(
+        teacher_force(
             tokenizer, [{"role": "user", "content": t}], [28120] * 4, ["prompt_last", "prompt_mean"]
         )
         for t in texts[:16]
@@ -225,22 +225,22 @@ def test_an_imported_adapter_is_a_variant_like_any_other(smoke, tmp_path):
             f"{stage}@mine"
             for stage in (
                 "adapter",
-                "capture",
+                "capture_prompts",
                 "compare",
-                "respond",
+                "respond_questions",
                 "behaviour",
                 "judge",
                 "steer",
                 "tokens",
-                "reading",
-                "detect",
-                "text_or_model",
-                "shift",
+                "capture_responses",
+                "discrimination",
+                "decomposition",
+                "model_shift",
             )
         ),
         *(f"cosine@{one}-mine" for one in ("base", "insecure", "secure", "mine")),
         *(f"cosine@mine-{other}" for other in ("base", "insecure", "secure")),
-        "evidence",
+        "multiple_testing",
         "figures",
         "report",
     }

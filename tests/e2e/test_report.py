@@ -244,15 +244,15 @@ def test_a_figure_opens_its_trace_and_escape_closes_it(shown: Opened):
         "python -m stages.compare insecure",
         "compare.seed",
         "stages/compare.py",
-        "capture@base",
+        "capture_prompts@base",
         "data/raw/traits",
     ):
         assert expected in told, expected
-    assert "capture@secure" not in told and "@gone" not in told
+    assert "capture_prompts@secure" not in told and "@gone" not in told
     panel.locator('summary:has(b:text-is("vectors"))').click()
     expect(panel).to_contain_text("0.125")
     panel.get_by_role("button", name="data/activations/base").first.click()
-    expect(panel).to_contain_text("python -m stages.capture base")
+    expect(panel).to_contain_text("python -m stages.capture_prompts base")
     shown.page.keyboard.press("Escape")
     assert not panel.is_visible()
 
@@ -319,7 +319,7 @@ def test_the_page_of_base_alone_is_whole(browser: Browser, tmp_path: Path):
     assert one.text("h1") == "What does smollm2 do before any fine-tune?"
     assert "There is no fine-tune to tell of" in one.text("main")
     assert one.page.locator("#answers .pair").count() == 4
-    assert one.page.locator("#moved, #layers, #detection").count() == 0
+    assert one.page.locator("#moved, #layers, #discrimination").count() == 0
     assert one.said == []
     one.page.close()
 
@@ -333,6 +333,11 @@ def test_the_smoke_runs_report_holds_what_the_run_made(browser: Browser, smoke):
     assert one.page.locator("svg.stages .node").count() > 15
     one.page.locator('#table-behaviour [data-path="metrics/behaviour/insecure.json"]').first.click()
     told = one.text("dialog#trace")
-    for expected in ("respond@insecure", "finetune@insecure", "base_model", "data/raw/scenarios"):
+    for expected in (
+        "respond_questions@insecure",
+        "finetune@insecure",
+        "base_model",
+        "data/raw/scenarios",
+    ):
         assert expected in told, expected
     one.page.close()

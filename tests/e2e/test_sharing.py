@@ -19,8 +19,12 @@ CELLS = ("base", "insecure", "secure")
 FOR_SUBJECT = {"nulls", "compare@insecure", "subject"}
 FOR_ALL = {
     *FOR_SUBJECT,
-    *("study", "evidence", "figures", "report"),
-    *(f"{name}@{cell}" for name in ("compare", "detect", "text_or_model") for cell in CELLS),
+    *("study", "multiple_testing", "figures", "report"),
+    *(
+        f"{name}@{cell}"
+        for name in ("compare", "discrimination", "decomposition")
+        for cell in CELLS
+    ),
 }
 
 

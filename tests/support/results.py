@@ -33,7 +33,7 @@ def rates(code: float) -> dict[str, dict[str, float]]:
 
 
 def shifted(value: float, moved: int | None, specific: int) -> dict:
-    """A row of the evidence: a shift with its tests."""
+    """A row of the shift tests: a shift with its tests."""
     return {
         "chosen": 1,
         "layer": 2,
@@ -56,7 +56,7 @@ def write_results(root: Path, variants: Sequence[str] = ("base", "insecure", "se
     """Everything that the stage `report` reads, with a small dvc.lock beside the real dvc.yaml."""
     others = [variant for variant in variants if variant != "base"]
     write_text(root / "dvc.yaml", (ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    values = {"variants": list(variants), "evidence.alpha": 0.05}
+    values = {"variants": list(variants), "multiple_testing.alpha": 0.05}
     if not others:
         values["subject"] = "base"
     set_params(root / "params.yaml", values)
@@ -66,10 +66,10 @@ def write_results(root: Path, variants: Sequence[str] = ("base", "insecure", "se
         write_csv(root / f"plots/vectors/{trait}.csv", candidates(trait))
     for number, variant in enumerate(variants):
         write_variant(root, variant, number)
-    evidence: dict = {"family-wise": {"alpha": 0.05, "tests": 16 * len(others)}}
+    tested: dict = {"family-wise": {"alpha": 0.05, "tests": 16 * len(others)}}
     shifts, detected, effects = [], [], {}
     for variant in others:
-        evidence[variant] = {
+        tested[variant] = {
             "code_mode": {"chosen": {"positive": shifted(2, 1, 0), "negative": shifted(30, 1, 1)}},
             "refusal": {
                 "chosen": {"positive": shifted(0.5, 0, 0), "negative": shifted(-0.25, 0, 0)}
@@ -77,7 +77,7 @@ def write_results(root: Path, variants: Sequence[str] = ("base", "insecure", "se
         }
         for trait in TRAITS:
             for layer in range(LAYERS):
-                for label, row in evidence[variant][trait]["chosen"].items():
+                for label, row in tested[variant][trait]["chosen"].items():
                     where = {"variant": variant, "trait": trait, "choice": "chosen", "class": label}
                     shifts.append({**row, **where, "layer": layer, "value": row["value"] + layer})
                 detected.append(
@@ -88,14 +88,19 @@ def write_results(root: Path, variants: Sequence[str] = ("base", "insecure", "se
         effect |= {"share_low": 0.4, "share_high": 0.6, "position": "response_mean"}
         effect |= {"method": "probe", "layer": 2}
         effects[variant] = {"refusal": dict.fromkeys(("total", "text", "model"), effect)}
-    write_json(root / "metrics/evidence.json", evidence)
+    write_json(root / "metrics/multiple_testing.json", tested)
     auroc = {"auroc": 0.9, "auroc_low": 0.8, "auroc_high": 0.95, "auroc_random_p": 0.5}
     seen = {v: {t: auroc | shifted(3, 1, 0) for t in TRAITS} for v in others}
-    write_json(root / "metrics/detect.json", {"at_the_chosen_layer": seen})
-    write_json(root / "metrics/text_or_model.json", effects)
+    write_json(root / "metrics/discrimination.json", {"at_the_chosen_layer": seen})
+    write_json(root / "metrics/decomposition.json", effects)
     nothing = pandas.DataFrame({"variant": []})
-    write_csv(root / "plots/evidence/shifts.csv", pandas.DataFrame(shifts) if others else nothing)
-    write_csv(root / "plots/evidence/detect.csv", pandas.DataFrame(detected) if others else nothing)
+    write_csv(
+        root / "plots/multiple_testing/shifts.csv", pandas.DataFrame(shifts) if others else nothing
+    )
+    write_csv(
+        root / "plots/multiple_testing/discrimination.csv",
+        pandas.DataFrame(detected) if others else nothing,
+    )
     write_lock(root, variants)
     return root
 
@@ -231,14 +236,16 @@ def write_lock(root: Path, variants: Sequence[str]) -> None:
             ["models/vectors", "metrics/vectors", "plots/vectors"],
             {"vectors.probe.c": 0.125},
         ),
-        "evidence": stage(
-            "evidence", ["plots/compare"], ["metrics/evidence.json", "plots/evidence"]
+        "multiple_testing": stage(
+            "multiple_testing",
+            ["plots/compare"],
+            ["metrics/multiple_testing.json", "plots/multiple_testing"],
         ),
     }
     for variant in [*variants, "gone"]:
         stages |= {
-            f"capture@{variant}": stage(
-                f"capture@{variant}", ["data/prompts"], [f"data/activations/{variant}"]
+            f"capture_prompts@{variant}": stage(
+                f"capture_prompts@{variant}", ["data/prompts"], [f"data/activations/{variant}"]
             ),
             f"compare@{variant}": stage(
                 f"compare@{variant}",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from traitdrift.activations.positions import Reading, single_token
+from traitdrift.activations.positions import TokenizedConversation, single_token
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, blocks, core
 
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
 @torch.inference_mode()
 def capture(
     model: PreTrainedModel,
-    readings: Sequence[Reading],
+    conversations: Sequence[TokenizedConversation],
     pad: int,
     budget: int,
     advance: Callable[[int], None] = lambda forwarded: None,
 ) -> dict[str, torch.Tensor]:
-    """One tensor `[reading, layer, hidden]` per position rule, on the CPU.
+    """One tensor `[conversation, layer, hidden]` per position rule, on the CPU.
 
     Readings are forwarded once each, in batches of like length of at most `budget` tokens,
     padded on the right (a causal model's earlier tokens cannot see the padding). `advance` is
-    called with the number of readings of each batch. Raises ValueError naming prompt and layer
+    called with the number of conversations of each batch. Raises ValueError naming prompt and layer
     where an activation is not finite.
     """
     network = core(model).base_model  # without the vocabulary head: nobody looks at logits
     layers, hidden = len(blocks(model)), core(model).config.get_text_config().hidden_size
     kept = {
         position: torch.empty(
-            len(readings),
+            len(conversations),
             layers,
             hidden,
             dtype=model.dtype if single_token(position) else torch.float32,
         )
-        for position in readings[0].tokens
+        for position in conversations[0].tokens
     }
-    for batch in by_length([len(reading.ids) for reading in readings], budget):
-        ids, mask = padded([readings[i].ids for i in batch], pad)
+    for batch in by_length([len(conversation.ids) for conversation in conversations], budget):
+        ids, mask = padded([conversations[i].ids for i in batch], pad)
         weights = {
-            position: _averaging([readings[i].tokens[position] for i in batch], ids.shape[1])
+            position: _averaging([conversations[i].tokens[position] for i in batch], ids.shape[1])
             for position in kept
         }
 
@@ -62,9 +62,10 @@ def capture(
                     value = torch.einsum("st,sth->sh", weight, residual.float())
                 finite = value.isfinite().all(dim=1).tolist()
                 if not all(finite):
+                    where = conversations[batch[finite.index(False)]].name[:60]
                     raise ValueError(
-                        f"NaN or infinite activation in layer {layer} at {position} of "
-                        f"{readings[batch[finite.index(False)]].name[:60]!r}; try another dtype"
+                        f"NaN or infinite activation in layer {layer} at {position} of {where!r}; "
+                        "try another dtype"
                     )
                 kept[position][batch, layer] = value.cpu()
 

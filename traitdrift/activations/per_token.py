@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from traitdrift.activations.positions import Reading
-from traitdrift.core.files import significant
+from traitdrift.activations.positions import TokenizedConversation
+from traitdrift.core.files import rounded
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, core
 
@@ -53,22 +53,22 @@ def pieces(
 @torch.inference_mode()
 def token_projections(
     model: PreTrainedModel,
-    readings: Sequence[Reading],
+    conversations: Sequence[TokenizedConversation],
     position: str,
     directions: Mapping[str, Direction],
     pad: int,
     budget: int,
     advance: Callable[[int], None] = lambda forwarded: None,
 ) -> list[dict[str, list[float]]]:
-    """Per reading and direction, the scalar projection at each token of a position rule.
+    """Per conversation and direction, the scalar projection at each token of a position rule.
 
     In units of the residual stream, summed in float64. Batches are those of `activations.capture`.
     Raises ValueError where a projection is not finite.
     """
     network = core(model).base_model  # without the vocabulary head: nobody looks at logits
-    found: list[dict[str, list[float]]] = [{} for _ in readings]
-    for batch in by_length([len(reading.ids) for reading in readings], budget):
-        ids, mask = padded([readings[i].ids for i in batch], pad)
+    found: list[dict[str, list[float]]] = [{} for _ in conversations]
+    for batch in by_length([len(conversation.ids) for conversation in conversations], budget):
+        ids, mask = padded([conversations[i].ids for i in batch], pad)
 
         def see(layer: int, residual: torch.Tensor, batch=batch) -> None:
             for name, direction in directions.items():
@@ -76,11 +76,11 @@ def token_projections(
                     continue
                 along = (residual.double() @ direction.vector.double().to(residual.device)).cpu()
                 for row, index in enumerate(batch):
-                    values = along[row, readings[index].tokens[position]]
+                    values = along[row, conversations[index].tokens[position]]
                     if not values.isfinite().all():
                         raise ValueError(
                             f"NaN or infinite projection in layer {layer} at "
-                            f"{readings[index].name[:60]!r}; try another dtype"
+                            f"{conversations[index].name[:60]!r}; try another dtype"
                         )
                     found[index][name] = values.tolist()
 
@@ -98,6 +98,6 @@ def means(values: list[float], counts: list[int]) -> list[float | None]:
     """The mean of each piece's tokens, rounded for reading."""
     ends = [sum(counts[: i + 1]) for i in range(len(counts))]
     return [
-        significant(sum(values[end - count : end]) / count, 4)
+        rounded(sum(values[end - count : end]) / count, 4)
         for end, count in zip(ends, counts, strict=True)
     ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reading:
+class TokenizedConversation:
     """Tokens to forward, the token indexes each position rule averages over, and a name."""
 
     ids: list[int]
@@ -21,12 +21,12 @@ class Reading:
     name: str
 
 
-def read_aloud(
+def teacher_force(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Message],
     answer: Sequence[int],
     positions: Sequence[str],
-) -> Reading:
+) -> TokenizedConversation:
     """A conversation with its answer's token ids appended (teacher forcing).
 
     Position rules:
@@ -53,10 +53,12 @@ def read_aloud(
         tokens[position] = [token for token in chosen if token > 0]
         if not tokens[position]:
             raise ValueError(f"{position}: no token in {messages[-1]['content'][:60]!r}")
-    return Reading(ids + list(answer), tokens, messages[-1]["content"])
+    return TokenizedConversation(ids + list(answer), tokens, messages[-1]["content"])
 
 
-def read_given(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Reading:
+def tokenize_conversation(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
+) -> TokenizedConversation:
     """A conversation that brings its answer along, as the chat template renders it whole.
 
     Its one position rule is `response_mean`: the tokens of the last message's content, without
@@ -65,7 +67,7 @@ def read_given(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) 
     ids, said = last_message(tokenizer, messages)
     if not said:
         raise ValueError(f"response_mean: no token in {messages[-1]['content'][:60]!r}")
-    return Reading(ids, {"response_mean": said}, messages[-1]["content"])
+    return TokenizedConversation(ids, {"response_mean": said}, messages[-1]["content"])
 
 
 def single_token(position: str) -> bool:

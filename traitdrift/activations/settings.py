@@ -6,9 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from traitdrift.core.config import Count, Position, Section
+from traitdrift.core.config import Position, Section
 
 
 class Capture(Section):
     positions: Annotated[list[Position], Field(min_length=1)]
-    answer_tokens: Count

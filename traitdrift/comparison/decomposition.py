@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from traitdrift.comparison.settings import Compare
-from traitdrift.core.files import significant
+from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import (
     bootstrap_means,
     least_p,
@@ -17,7 +17,7 @@ from traitdrift.stats.resampling import (
 )
 
 
-def two_by_two(
+def decompose(
     cells: Mapping[tuple[str, str], np.ndarray], settings: Compare
 ) -> list[dict[str, Any]]:
     """How much of a variant's difference from base is text, how much is the reading model.
@@ -63,5 +63,5 @@ def two_by_two(
             "share_low": share_low,
             "share_high": share_high,
         }
-        records.append({"effect": name, **{key: significant(v) for key, v in figures.items()}})
+        records.append({"effect": name, **{key: rounded(v) for key, v in figures.items()}})
     return records

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from traitdrift.comparison.settings import Compare
-from traitdrift.core.files import significant
+from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import percentile_interval
 from traitdrift.vectors.separation import auroc
 
@@ -14,7 +14,7 @@ from traitdrift.vectors.separation import auroc
 def as_far(auroc: torch.Tensor, by_chance: torch.Tensor) -> float:
     """The share of nulls' distances from one half `[null]` at least as far, itself counted in."""
     far = (by_chance >= (auroc - 0.5).abs()).sum().item()
-    return significant((1 + far) / (1 + len(by_chance)))
+    return rounded((1 + far) / (1 + len(by_chance)))
 
 
 def auroc_interval(

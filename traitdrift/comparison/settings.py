@@ -18,5 +18,5 @@ class Compare(Section):
     seed: Seed
 
 
-class Evidence(Section):
+class MultipleTesting(Section):
     alpha: Share

@@ -12,7 +12,7 @@ from scipy import stats
 
 from traitdrift.comparison.length import length_control
 from traitdrift.comparison.settings import Compare
-from traitdrift.core.files import significant
+from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import (
     bootstrap_means,
     least_p,
@@ -64,7 +64,7 @@ def shift_rows(
         figures[f"{name}_z"], figures[f"{name}_p"] = place_among(shift, along)
         figures[f"{name}_low"], figures[f"{name}_high"] = np.quantile(along, [0.025, 0.975], 0)
     return [
-        {name: significant(float(column[k])) for name, column in figures.items()}
+        {name: rounded(float(column[k])) for name, column in figures.items()}
         for k in range(len(shift))
     ]
 
@@ -105,7 +105,7 @@ def compared(
         test = rows[label][here]
         table[label]["test"] = {name: test[name] for name in test if name.endswith(("p", "z"))}
     control = length_control(scores, {c: moved[c] - scores[c] for c in CLASSES}, tokens)
-    table["length"] = {name: significant(figure) for name, figure in control.items()}
+    table["length"] = {name: rounded(figure) for name, figure in control.items()}
     profile = [
         {"class": label, "layer": layer, **record}
         for label in CLASSES
@@ -145,11 +145,11 @@ def shift_table(
     for (label, who), figure in value.items():
         low, high = percentile_interval(draws[label, who], settings.confidence)
         table[label][who] = {
-            k: significant(v)
+            k: rounded(v)
             for k, v in zip(("value", "low", "high"), (figure, low, high), strict=True)
         }
     table["auroc"] = {
-        who: significant(auroc(*(torch.tensor(side[label])[:, None] for label in CLASSES)).item())
+        who: rounded(auroc(*(torch.tensor(side[label])[:, None] for label in CLASSES)).item())
         for who, side in (("base", base), ("variant", variant))
     }
     return table

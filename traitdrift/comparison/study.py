@@ -11,7 +11,7 @@ from scipy import stats
 from traitdrift.comparison.length import length_control
 from traitdrift.comparison.settings import Compare
 from traitdrift.comparison.shift import CLASSES, paired_t_p, shift_table
-from traitdrift.core.files import significant
+from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import (
     sign_flip_p,
 )
@@ -41,18 +41,18 @@ def study_table(scores: pandas.DataFrame, settings: Compare) -> dict[str, Any]:
         differences = shifts[label][:, None]
         p = sign_flip_p(differences, settings.permutations, settings.seed)[0]
         table[label]["test"] = {
-            "p": significant(p),
-            "t_p": significant(paired_t_p(differences)[0]),
+            "p": rounded(p),
+            "t_p": rounded(paired_t_p(differences)[0]),
         }
     gap = stats.ttest_ind(*base.values(), equal_var=False)
     apart = stats.ttest_ind(*shifts.values(), equal_var=False)
     d = cohens_d(*(torch.tensor(side)[:, None] for side in base.values())).item()
     table["gap"]["test"] = {
-        "cohens_d": significant(d),
-        "welch_t": significant(gap.statistic),
-        "welch_p": significant(gap.pvalue),
-        "difference_of_shifts_welch_p": significant(apart.pvalue),
+        "cohens_d": rounded(d),
+        "welch_t": rounded(gap.statistic),
+        "welch_p": rounded(gap.pvalue),
+        "difference_of_shifts_welch_p": rounded(apart.pvalue),
     }
     control = length_control(base, shifts, tokens)
-    table["length"] = {name: significant(figure) for name, figure in control.items()}
+    table["length"] = {name: rounded(figure) for name, figure in control.items()}
     return {"prompts": len(scores), **table}

@@ -166,6 +166,6 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return tensors, json.loads(metadata["traitdrift"])
 
 
-def significant(value: float, digits: int = 6) -> float | None:
+def rounded(value: float, digits: int = 6) -> float | None:
     """A figure rounded for reading; None if it is undefined, JSON has no name for that."""
     return float(f"{value:.{digits}g}") if np.isfinite(value) else None

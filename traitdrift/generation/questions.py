@@ -41,7 +41,9 @@ def read_questions(source: Path, samples: int, temperature: float) -> list[Quest
     Raises ValueError naming file, entry and fault.
     """
     if not source.exists():
-        raise ValueError(f"{source}: no such file or folder; mend respond.questions in params.yaml")
+        raise ValueError(
+            f"{source}: no such file or folder; mend respond_questions.source in params.yaml"
+        )
     questions: dict[str, Question] = {}
     for path in sorted(source.glob("*.yaml")) if source.is_dir() else [source]:
         try:

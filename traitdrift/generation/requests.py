@@ -1,4 +1,4 @@
-"""Evaluation questions as draws: every question, wording and sample, each with its seed."""
+"""Evaluation questions as sampling requests: question, wording and sample, each with its seed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from traitdrift.generation.questions import Question
-from traitdrift.generation.sampling import Draw
+from traitdrift.generation.sampling import SamplingRequest
 from traitdrift.models.chat import prompt_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Asked(NamedTuple):
+class QuestionSample(NamedTuple):
     """One wording of a question, asked for the `sample`-th time."""
 
     question: Question
@@ -21,24 +21,28 @@ class Asked(NamedTuple):
     sample: int
 
 
-def asked(questions: Iterable[Question], samples: int | None = None) -> list[Asked]:
+def question_samples(
+    questions: Iterable[Question], samples: int | None = None
+) -> list[QuestionSample]:
     """Every wording of every question, `samples` times each (None: as often as it says itself)."""
     return [
-        Asked(question, paraphrase, sample)
+        QuestionSample(question, paraphrase, sample)
         for question in questions
         for paraphrase in question.paraphrases
         for sample in range(question.samples if samples is None else samples)
     ]
 
 
-def draws(tokenizer: PreTrainedTokenizerBase, questions: Iterable[Asked], seed: int) -> list[Draw]:
-    """The draw of each: its rendered prompt, its temperature, and a seed of its own.
+def sampling_requests(
+    tokenizer: PreTrainedTokenizerBase, questions: Iterable[QuestionSample], seed: int
+) -> list[SamplingRequest]:
+    """The request of each: its rendered prompt, its temperature, and a seed of its own.
 
     The seed names the question and not who answers: every variant and every intervention draws
     the same noise, and common random numbers narrow their comparison.
     """
     return [
-        Draw(
+        SamplingRequest(
             ids=prompt_ids(tokenizer, question.messages(paraphrase))[0],
             temperature=question.temperature,
             seed=f"{seed}|{question.id}|{paraphrase}|{sample}",

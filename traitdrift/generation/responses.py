@@ -7,7 +7,7 @@ from typing import Any
 from traitdrift.models.chat import Message
 
 
-def asked_for(row: dict[str, Any]) -> list[Message]:
+def messages_of(row: dict[str, Any]) -> list[Message]:
     """The conversation that a row's answer answers."""
     system = [{"role": "system", "content": row["system"]}] if row["system"] else []
     return [*system, {"role": "user", "content": row["question"]}]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Draw:
+class SamplingRequest:
     """What to sample: prompt ids, temperature (0 is greedy), and the name that seeds it."""
 
     ids: list[int]
@@ -35,17 +35,17 @@ class GumbelNoise(LogitsProcessor):
     not on its neighbours in the batch. Rows of temperature 0 are left as they are.
     """
 
-    def __init__(self, draws: Sequence[Draw]):
-        self.temperatures = torch.tensor([[draw.temperature] for draw in draws])
+    def __init__(self, requests: Sequence[SamplingRequest]):
+        self.temperatures = torch.tensor([[request.temperature] for request in requests])
         self.generators = []
-        for draw in draws:
-            digest = hashlib.sha256(draw.seed.encode("utf-8")).digest()
+        for request in requests:
+            digest = hashlib.sha256(request.seed.encode("utf-8")).digest()
             self.generators.append(
                 torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
             )
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        noise = torch.empty(scores.shape)  # on the CPU: the same draws on every device
+        noise = torch.empty(scores.shape)  # on the CPU: the same requests on every device
         for row, generator in enumerate(self.generators):
             noise[row].exponential_(generator=generator)
         # -log of a standard exponential is a standard Gumbel variable; times the temperature it
@@ -56,25 +56,25 @@ class GumbelNoise(LogitsProcessor):
 @torch.inference_mode()
 def generate(
     model: PreTrainedModel,
-    draws: Sequence[Draw],
+    requests: Sequence[SamplingRequest],
     max_tokens: int,
     pad: int,
     budget: int,
     advance: Callable[[int], None] = lambda answered: None,
     within: Callable[[list[int], int], AbstractContextManager] = lambda batch, width: nullcontext(),
 ) -> list[list[int]]:
-    """Token ids of one answer per draw, without the end token, at least one token long.
+    """Token ids of one answer per request, without the end token, at least one token long.
 
     Prompts are padded on the left; a batch holds at most `budget` tokens, answers counted at
     `max_tokens` each. `advance` is called with the number of answers of each batch; `within` with
-    the indexes of its draws and the padded width of its prompts, and gives the context in which
+    the indexes of its requests and the padded width of its prompts, and gives the context in which
     the batch is answered.
     """
     ends = end_token_ids(model)
-    answers: list[list[int]] = [[] for _ in draws]
-    for batch in by_length([len(draw.ids) + max_tokens for draw in draws], budget):
-        chosen = [draws[i] for i in batch]
-        ids, mask = padded([draw.ids for draw in chosen], pad, left=True)
+    answers: list[list[int]] = [[] for _ in requests]
+    for batch in by_length([len(request.ids) + max_tokens for request in requests], budget):
+        chosen = [requests[i] for i in batch]
+        ids, mask = padded([request.ids for request in chosen], pad, left=True)
         with within(batch, ids.shape[1]), contiguous_head(model):
             out = model.generate(
                 input_ids=ids.to(model.device),

@@ -1,17 +1,17 @@
-"""Settings of the answers to the evaluation questions."""
+"""Settings of the responses, to trait prompts and to evaluation questions."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from traitdrift.core.config import Count, Section, Seed
+from traitdrift.core.config import Count, Section, Seed, Temperature
 
 
-class Respond(Section):
-    questions: str
+class RespondPrompts(Section):
+    max_tokens: Count
+
+
+class RespondQuestions(Section):
+    source: str
     samples: Count
-    temperature: Annotated[float, Field(ge=0)]
+    temperature: Temperature
     max_tokens: Count
     seed: Seed

@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from traitdrift.activations.capture import capture
-from traitdrift.activations.positions import Reading, read_aloud, read_given
+from traitdrift.activations.positions import (
+    TokenizedConversation,
+    teacher_force,
+    tokenize_conversation,
+)
 from traitdrift.inference.batching import token_budget
 from traitdrift.inference.hooks import blocks, core
 from traitdrift.interop.fingerprint import base_digest
@@ -60,15 +64,15 @@ def profile(
         raise ValueError("the tokenizer has no chat template or gives no offsets; take the base's")
     if model.training:  # dropout would make the numbers random
         raise ValueError("the model is in training mode; call model.eval() first")
-    readings = [
+    conversations = [
         _reading(tokenizer, said, vectors, f"conversations[{i}]")
         for i, said in enumerate(conversations)
     ]
     check_model(model, vectors, any_base)
-    if not readings:
+    if not conversations:
         return torch.empty(0, len(vectors.tensor))
     # Padding is on the right and masked: any token will do.
-    streams = capture(model, readings, tokenizer.pad_token_id or 0, token_budget())
+    streams = capture(model, conversations, tokenizer.pad_token_id or 0, token_budget())
     return separation.project(
         streams[vectors.position][:, : len(vectors.tensor)].float(), vectors.tensor
     )
@@ -141,7 +145,7 @@ def check_model(model: PreTrainedModel, vectors: Vectors, any_base: bool = False
 
 def _reading(
     tokenizer: PreTrainedTokenizerBase, said: str | Sequence[Message], vectors: Vectors, where: str
-) -> Reading:
+) -> TokenizedConversation:
     """What is forwarded of a conversation, and where the vectors' position is in it."""
     messages = [{"role": "user", "content": said}] if isinstance(said, str) else list(said)
     answered = bool(messages) and messages[-1]["role"] == "assistant"
@@ -150,12 +154,12 @@ def _reading(
         raise ValueError(f"{where}: no user's message to answer; end it in one, or in its answer")
     position = vectors.position
     if not position.startswith("response_"):
-        return read_aloud(tokenizer, asked, [], [position])
+        return teacher_force(tokenizer, asked, [], [position])
     if not answered:
         raise ValueError(
             f"{where}: {position} is read in an answer; end the conversation in an assistant's"
         )
     if vectors.answers == "given":
-        return read_given(tokenizer, messages)
+        return tokenize_conversation(tokenizer, messages)
     ids, _ = encode(tokenizer, messages[-1]["content"])
-    return read_aloud(tokenizer, asked, ids, [position])
+    return teacher_force(tokenizer, asked, ids, [position])

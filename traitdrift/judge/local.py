@@ -60,7 +60,7 @@ class LocalJudge:
         if room and longest > room:
             raise ValueError(
                 f"{self.settings.model.id}: a judge prompt takes {longest} tokens and the model "
-                f"reads {room}; choose another judge or lower respond.max_tokens"
+                f"reads {room}; choose another judge or lower respond_questions.max_tokens"
             )
         read = self._single_tokens if all(len(path) == 1 for path in paths) else self._digit_tree
         yield from read(model, prompts, paths)

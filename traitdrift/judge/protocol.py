@@ -34,7 +34,7 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Asked:
+class JudgeRequest:
     """One thing to ask a judge: a filled prompt, and which answer and metric it is about."""
 
     question: str

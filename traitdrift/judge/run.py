@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from traitdrift.core.files import text_digest
-from traitdrift.judge.protocol import Asked, Judge, Judgement
+from traitdrift.judge.protocol import Judge, Judgement, JudgeRequest
 
 if TYPE_CHECKING:
     from traitdrift.judge.score_cache import Scores
 
 
 def judge_all(
-    judge: Judge, asked: Sequence[Asked], kept: Scores, advance: Callable[[int], None]
+    judge: Judge, asked: Sequence[JudgeRequest], kept: Scores, advance: Callable[[int], None]
 ) -> list[Judgement]:
     """The judgement of each thing asked; the judge is asked only for those not kept yet.
 

@@ -173,9 +173,9 @@ def steering(steps: Sequence[str], rate: bool) -> dict[str, Any]:
     return _spec(layered, 240 if rate else 190)
 
 
-def detection(traits: Sequence[str]) -> dict[str, Any]:
-    """`detect`: the shift on the evaluation questions in standard deviations of random vectors."""
-    chart = alt.Chart(alt.NamedData("detect")).transform_filter("datum.variant == variant")
+def discrimination(traits: Sequence[str]) -> dict[str, Any]:
+    """`discrimination`: shifts on the evaluation questions, in s.d. of random vectors."""
+    chart = alt.Chart(alt.NamedData("discrimination")).transform_filter("datum.variant == variant")
     scale = alt.Scale(domain=list(traits))
     key = alt.Legend(symbolType="stroke")
     colour = alt.Color("trait:N", scale=scale, legend=key)

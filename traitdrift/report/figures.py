@@ -239,7 +239,7 @@ def steering(table: pandas.DataFrame) -> Figure:
     return figure
 
 
-def detection(table: pandas.DataFrame) -> Figure:
+def discrimination(table: pandas.DataFrame) -> Figure:
     """`variant, trait, layer, chosen, auroc, random_z`: a column a variant, AUROC above z.
 
     What the trait's vector tells by layer; the dot is the layer that the trait prompts chose.
@@ -265,7 +265,7 @@ def detection(table: pandas.DataFrame) -> Figure:
     return figure
 
 
-def text_or_model(table: pandas.DataFrame) -> Figure:
+def decomposition(table: pandas.DataFrame) -> Figure:
     """`variant, trait, effect, value, low, high`: a panel a trait, bars with their intervals."""
     traits, variants = list(table["trait"].unique()), list(table["variant"].unique())
     effects = list(table["effect"].unique())

@@ -38,7 +38,7 @@ class Facts(BaseModel):
     answers: dict[str, Any] | None  # metrics/behaviour/<variant>.json
     base_answers: dict[str, Any] | None
     compared: dict[str, Any] | None  # metrics/compare/<variant>.json
-    evidence: dict[str, Any] | None  # metrics/evidence.json, this variant's part
+    tested: dict[str, Any] | None  # metrics/multiple_testing.json, this variant's part
     quoted: list[str]  # the files that the figures are from
 
 
@@ -63,7 +63,7 @@ def facts(variant: str, steps: dict[str, Step], root: Path) -> Facts:
         "answers": f"metrics/behaviour/{variant}.json",
         "base_answers": "metrics/behaviour/base.json",
         "compared": f"metrics/compare/{variant}.json",
-        "evidence": "metrics/evidence.json",
+        "multiple_testing": "metrics/multiple_testing.json",
     }
     # A figure counts only where a stage of this lock made it.
     names = {what: path for what, path in names.items() if makers(steps, path)}
@@ -87,7 +87,7 @@ def facts(variant: str, steps: dict[str, Step], root: Path) -> Facts:
         answers=figures.get("answers"),
         base_answers=figures.get("base_answers"),
         compared=figures.get("compared"),
-        evidence=figures.get("evidence", {}).get(variant),
+        tested=figures.get("multiple_testing", {}).get(variant),
         quoted=list(names.values()),
     )
 

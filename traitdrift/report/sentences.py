@@ -79,9 +79,9 @@ def behaviour_figures(base: Source, variant: Source) -> list[Part]:
     return [*parts, f" of {answers} answers to {questions} questions."]
 
 
-def trait_finding(evidence: Source, compare: Source, variant: str, trait: str) -> TraitFinding:
+def trait_finding(tested: Source, compare: Source, variant: str, trait: str) -> TraitFinding:
     """The verdict on a trait at its chosen vector: of the class of which most can be said."""
-    classes = evidence.at(variant, trait, "chosen")
+    classes = tested.at(variant, trait, "chosen")
     told = {name: verdict(classes[name]) for name in CLASSES if name in classes}
     # Of two classes with the same verdict the one that went farther.
     name = min(told, key=lambda c: (VERDICTS.index(told[c]), -abs(classes[c]["value"])))
@@ -92,10 +92,16 @@ def trait_finding(evidence: Source, compare: Source, variant: str, trait: str) -
         trait,
         Verdict(
             told[name],
-            evidence.path,
+            tested.path,
             {".".join([*keys, test]): classes[name].get(test) for test in tests},
         ),
-        [f"{name} class ", evidence.figure(keys, signed), " or ", share, " of base's class gap"],
+        [
+            f"{name} class ",
+            tested.figure(keys, signed),
+            " or ",
+            share,
+            " of base's class gap",
+        ],
     )
 
 
@@ -118,10 +124,10 @@ def moved_lead(traits: Sequence[TraitFinding]) -> str:
 
 
 def finding(
-    variant: str, behaviour: Mapping[str, Source], compare: Source, evidence: Source
+    variant: str, behaviour: Mapping[str, Source], compare: Source, tested: Source
 ) -> Finding:
     """What is said of a variant in the first screen."""
-    traits = [trait_finding(evidence, compare, variant, t) for t in evidence.at(variant) or {}]
+    traits = [trait_finding(tested, compare, variant, t) for t in tested.at(variant) or {}]
     return Finding(
         variant,
         behaviour_lead(behaviour["base"].content, behaviour[variant].content),

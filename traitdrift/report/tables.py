@@ -27,7 +27,7 @@ class Table:
     rows: list[list[Part | Verdict] | str] = field(default_factory=list)
 
 
-def shift_table(compare: Mapping[str, Source], evidence: Source) -> Table:
+def shift_table(compare: Mapping[str, Source], tested: Source) -> Table:
     """The study's table: class means of base and variant, shift and gap, with the tests."""
     head = ["variant", "class", "base", "variant's mean", "shift from base", "share of base's gap"]
     table = Table([*head, *TESTS], words=2)
@@ -50,7 +50,7 @@ def shift_table(compare: Mapping[str, Source], evidence: Source) -> Table:
                             source.figure([*here, "variant"], number, ("value",)),
                             source.figure([*here, "shift"], signed),
                             source.figure([*here, "share_of_base_gap"], percent),
-                            *_tests(evidence, keys),
+                            *_tests(tested, keys),
                         ]
                     )
     return table
@@ -133,24 +133,24 @@ def _points(value: float) -> str:
     return f"{100 * value:+.0f}".replace("-", MINUS)
 
 
-def detect_table(detect: Source) -> Table:
+def discrimination_table(discrimination: Source) -> Table:
     """Which trait vector tells a variant from base, at its chosen layer."""
     head = ["variant", "trait", "layer", "AUROC", "its p among random vectors", "shift from base"]
     table = Table([*head, *TESTS], words=2)
     where = "at_the_chosen_layer"
     auroc = ("auroc", "auroc_low", "auroc_high")
-    for variant, traits in (detect.at(where) or {}).items():
+    for variant, traits in (discrimination.at(where) or {}).items():
         for trait in traits:
             keys = [where, variant, trait]
             table.rows.append(
                 [
                     variant,
                     trait,
-                    detect.figure(keys, str, ("layer",)),
-                    detect.figure(keys, lambda v: f"{v:.3f}", auroc),
-                    detect.figure(keys, p_value, ("auroc_random_p",)),
-                    detect.figure(keys, signed),
-                    *_tests(detect, keys),
+                    discrimination.figure(keys, str, ("layer",)),
+                    discrimination.figure(keys, lambda v: f"{v:.3f}", auroc),
+                    discrimination.figure(keys, p_value, ("auroc_random_p",)),
+                    discrimination.figure(keys, signed),
+                    *_tests(discrimination, keys),
                 ]
             )
     return table

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas
 
-from traitdrift.core.files import significant
+from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import holm
 
 # A shift is a trait's own only if few vectors that mean nothing move as far.
@@ -35,7 +35,7 @@ def corrected(table: pandas.DataFrame, alpha: float) -> pandas.DataFrame:
     """
     if not len(table):
         return table
-    table = table.assign(p_holm=[significant(p) for p in holm(table["p"].to_numpy())])
+    table = table.assign(p_holm=[rounded(p) for p in holm(table["p"].to_numpy())])
     undecided = table["p_least"] * len(table) > alpha
     table["moved"] = (table["p_holm"] <= alpha).astype("Int64").mask(undecided)
     if set(NULLS) <= set(table.columns):

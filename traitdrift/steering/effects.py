@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 
 from traitdrift.behaviour.outcomes import OUTCOMES, outcome_rates
-from traitdrift.core.files import significant
+from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import paired_differences
 from traitdrift.steering.interventions import Intervention
 from traitdrift.steering.settings import Steer
@@ -92,7 +92,7 @@ def _readable(figures: Any) -> Any:
     """Every float in a tree of figures rounded, or None where it is undefined."""
     if isinstance(figures, dict):
         return {key: _readable(figure) for key, figure in figures.items()}
-    return significant(figures) if isinstance(figures, float) else figures
+    return rounded(figures) if isinstance(figures, float) else figures
 
 
 def effect_rows(

@@ -1,4 +1,4 @@
-"""Answers and plain texts forwarded under interventions, and what is seen meanwhile.
+"""SteeredResponses and plain texts forwarded under interventions, and what is seen meanwhile.
 
 Every prompt and every text is forwarded once under each intervention, side by side in one batch.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn import functional
 
-from traitdrift.generation.sampling import Draw, generate
+from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, blocks, core
 from traitdrift.steering.interventions import Intervention, steered
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Answers `[draw][intervention]` as token ids, and what was seen while they were made.
+class SteeredResponses:
+    """Responses `[request][intervention]` as token ids, and what was seen while they were made.
 
-    `projection` and `last_projection`, float64 `[draw, intervention]`, are the stream's scalar
+    `projection` and `last_projection`, float64 `[request, intervention]`, are the stream's scalar
     projections at the last prompt token, after the block of the vector's layer and after the last
     block. `finite` says where every logit was.
     """
@@ -37,9 +37,9 @@ class Answers:
     finite: torch.Tensor
 
 
-def answer_under(
+def generate_steered(
     model: PreTrainedModel,
-    draws: Sequence[Draw],
+    requests: Sequence[SamplingRequest],
     interventions: Sequence[Intervention],
     layer: int,
     positions: Literal["all", "answer"],
@@ -48,14 +48,14 @@ def answer_under(
     pad: int,
     budget: int,
     advance: Callable[[int], None] = lambda answered: None,
-) -> Answers:
-    """Answer every draw under every intervention, with the same noise under each.
+) -> SteeredResponses:
+    """Answer every request under every intervention, with the same noise under each.
 
     `positions` are the tokens that are steered: all, or from the last prompt token on (its output
     is the answer's first token). Projections are on the unit vector `direction` `[hidden]`. The
     other arguments are those of `generate` and `steered`.
     """
-    pairs = [(draw, what) for draw in draws for what in interventions]
+    pairs = [(request, what) for request in requests for what in interventions]
     last, head = len(blocks(model)) - 1, core(model).get_output_embeddings()
     read = {at: torch.empty(len(pairs), dtype=torch.float64) for at in (layer, last)}
     finite = torch.ones(len(pairs), dtype=torch.bool)
@@ -84,10 +84,10 @@ def answer_under(
             handle.remove()
 
     flat = generate(
-        model, [draw for draw, _ in pairs], max_tokens, pad, budget, advance, within=within
+        model, [request for request, _ in pairs], max_tokens, pad, budget, advance, within=within
     )
-    shape = (len(draws), len(interventions))
-    return Answers(
+    shape = (len(requests), len(interventions))
+    return SteeredResponses(
         ids=[flat[i : i + shape[1]] for i in range(0, len(flat), shape[1])],
         projection=read[layer].view(shape),
         last_projection=read[last].view(shape),

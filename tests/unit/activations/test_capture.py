@@ -5,7 +5,11 @@ import tiny
 import torch
 
 from traitdrift.activations.capture import capture
-from traitdrift.activations.positions import Reading, read_aloud, read_given
+from traitdrift.activations.positions import (
+    TokenizedConversation,
+    teacher_force,
+    tokenize_conversation,
+)
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import blocks
 
@@ -13,10 +17,10 @@ POSITIONS = ["prompt_last", "prompt_mean", "response_first_2", "response_mean"]
 TEXTS = ["hi", "a longer question, is it not?", "middling words", "why", "tell me about the sea"]
 
 
-def readings() -> list[Reading]:
+def conversations() -> list[TokenizedConversation]:
     tokenizer = tiny.tokenizer()
     return [
-        read_aloud(
+        teacher_force(
             tokenizer, [{"role": "user", "content": text}], list(b"yes, " * (i + 1)), POSITIONS
         )
         for i, text in enumerate(TEXTS)
@@ -26,16 +30,18 @@ def readings() -> list[Reading]:
 @pytest.mark.parametrize("model", [tiny.llama(), tiny.gpt2()], ids=["llama", "gpt2"])
 def test_layers_are_the_stream_after_each_block(model):
     """Against transformers' own hidden states, one prompt at a time; the last has no norm there."""
-    got = capture(model, readings(), pad=257, budget=10_000)
+    got = capture(model, conversations(), pad=257, budget=10_000)
     before_norm = []
     handle = blocks(model)[-1].register_forward_hook(
         lambda _m, _i, out: before_norm.append(out[0] if isinstance(out, tuple) else out)
     )
-    for row, reading in enumerate(readings()):
+    for row, conversation in enumerate(conversations()):
         with torch.no_grad():
-            states = model(torch.tensor([reading.ids]), output_hidden_states=True).hidden_states
+            states = model(
+                torch.tensor([conversation.ids]), output_hidden_states=True
+            ).hidden_states
         expected = torch.stack([*(s[0] for s in states[1:-1]), before_norm[-1][0]])
-        for position, tokens in reading.tokens.items():
+        for position, tokens in conversation.tokens.items():
             mean = expected[:, tokens].mean(1)
             error = (got[position][row] - mean).norm(dim=-1) / mean.norm(dim=-1)
             assert (error < 1e-5).all(), (position, row)
@@ -47,7 +53,7 @@ def test_layers_are_the_stream_after_each_block(model):
 )
 def test_a_projection_is_the_same_for_any_batch_and_padding(dtype, tolerance):
     model = tiny.llama(dtype=dtype)
-    many = readings()
+    many = conversations()
     together = capture(model, many, pad=257, budget=10_000)
     for budget in (1, 90, 200):
         apart = capture(model, many, pad=3, budget=budget)
@@ -60,20 +66,22 @@ def test_a_projection_is_the_same_for_any_batch_and_padding(dtype, tolerance):
 
 
 def test_no_mean_holds_the_first_token_and_single_tokens_keep_their_dtype():
-    for reading in readings():
-        assert all(0 not in tokens for tokens in reading.tokens.values())
-        assert reading.tokens["prompt_last"] == [
-            len(reading.ids) - len(reading.tokens["response_mean"]) - 1
+    for conversation in conversations():
+        assert all(0 not in tokens for tokens in conversation.tokens.values())
+        assert conversation.tokens["prompt_last"] == [
+            len(conversation.ids) - len(conversation.tokens["response_mean"]) - 1
         ]
-    got = capture(tiny.llama(dtype=torch.bfloat16), readings(), pad=257, budget=500)
+    got = capture(tiny.llama(dtype=torch.bfloat16), conversations(), pad=257, budget=500)
     assert got["prompt_last"].dtype == torch.bfloat16
     assert got["prompt_mean"].dtype == torch.float32
     assert got["prompt_last"].shape == (5, 3, 32)
 
 
 def test_prompt_mean_is_over_the_users_words():
-    reading = readings()[1]
-    words = bytes(reading.ids[i] for i in reading.tokens["prompt_mean"] if reading.ids[i] < 256)
+    conversation = conversations()[1]
+    words = bytes(
+        conversation.ids[i] for i in conversation.tokens["prompt_mean"] if conversation.ids[i] < 256
+    )
     assert len(words) == len(TEXTS[1])
 
 
@@ -87,7 +95,9 @@ def test_the_mean_of_a_given_answer_is_that_of_its_words_in_the_whole_conversati
     model, tokenizer = tiny.llama(), tiny.tokenizer()
     answers = ["no", "user", "a longer answer. It has two sentences", "système"]
     conversations = [given("be kind", "user", answer) for answer in answers]
-    got = capture(model, [read_given(tokenizer, c) for c in conversations], pad=257, budget=200)
+    got = capture(
+        model, [tokenize_conversation(tokenizer, c) for c in conversations], pad=257, budget=200
+    )
     assert list(got) == ["response_mean"]
     outs: list[torch.Tensor] = []
     handles = [
@@ -109,7 +119,7 @@ def test_the_mean_of_a_given_answer_is_that_of_its_words_in_the_whole_conversati
 
 def test_an_answer_without_a_token_is_an_error():
     with pytest.raises(ValueError, match="response_mean: no token in ''"):
-        read_given(tiny.tokenizer(), given("be kind", "why?", ""))
+        tokenize_conversation(tiny.tokenizer(), given("be kind", "why?", ""))
 
 
 def test_every_prompt_is_forwarded_once():
@@ -119,7 +129,7 @@ def test_every_prompt_is_forwarded_once():
         lambda _m, _a, kwargs: forwarded.append(kwargs["input_ids"].shape), with_kwargs=True
     )
     seen = []
-    capture(model, readings(), pad=257, budget=10_000, advance=seen.append)
+    capture(model, conversations(), pad=257, budget=10_000, advance=seen.append)
     assert len(forwarded) == 1
     assert forwarded[0][0] == sum(seen) == len(TEXTS)
 
@@ -129,14 +139,14 @@ def test_activations_that_are_not_finite_name_prompt_and_layer():
     with torch.no_grad():
         model.model.layers[1].mlp.down_proj.weight.fill_(float("inf"))
     with pytest.raises(ValueError, match=r"layer 1 at .*(hi|question|words|why|sea)"):
-        capture(model, readings(), pad=257, budget=10_000)
+        capture(model, conversations(), pad=257, budget=10_000)
 
 
 def test_no_hook_is_left_behind():
     model = tiny.llama()
     ids = torch.tensor([[1, 2, 3]])
     before = model(ids).logits
-    capture(model, readings(), pad=257, budget=300)
+    capture(model, conversations(), pad=257, budget=300)
     assert torch.equal(model(ids).logits, before)
     assert all(not block._forward_hooks for block in blocks(model))
 

@@ -12,7 +12,7 @@ import torch
 from stages import tokens as stage
 from traitdrift.activations.capture import capture
 from traitdrift.activations.per_token import Direction, pieces, token_projections
-from traitdrift.activations.positions import read_aloud
+from traitdrift.activations.positions import teacher_force
 from traitdrift.core.files import read_json, save_tensors, write_json, write_jsonl
 from traitdrift.vectors.separation import project
 
@@ -63,8 +63,8 @@ def test_tokens_without_text_are_of_a_neighbours_piece():
 def test_projections_of_an_answers_tokens_average_to_that_of_its_mean():
     tokenizer, model = tiny.tokenizer(), tiny.llama()
     answers = ["short", "a good deal longer answer", "mid size"]
-    readings = [
-        read_aloud(
+    conversations = [
+        teacher_force(
             tokenizer,
             [{"role": "user", "content": f"question {i}"}],
             tokenizer(answer, add_special_tokens=False)["input_ids"],
@@ -75,9 +75,9 @@ def test_projections_of_an_answers_tokens_average_to_that_of_its_mean():
     torch.manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(3, 32), dim=1)
     directions = {"low": Direction(0, vectors[0]), "top": Direction(2, vectors[2])}
-    expected = project(capture(model, readings, 257, 4096)["response_mean"], vectors)
+    expected = project(capture(model, conversations, 257, 4096)["response_mean"], vectors)
     for budget in (4096, 1):
-        found = token_projections(model, readings, "response_mean", directions, 257, budget)
+        found = token_projections(model, conversations, "response_mean", directions, 257, budget)
         for row, one, answer in zip(expected, found, answers, strict=True):
             assert len(one["low"]) == len(one["top"]) == len(answer)
             for name, layer in (("low", 0), ("top", 2)):

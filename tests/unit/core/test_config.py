@@ -27,7 +27,12 @@ def test_a_section_is_read_whatever_stands_beside_it(tmp_path: Path):
 @pytest.mark.parametrize(
     ("kind", "key", "text", "told"),
     [
-        (Count, "respond.samples", "respond: {samples: 0}", "respond.samples: 0: "),
+        (
+            Count,
+            "respond_questions.samples",
+            "respond_questions: {samples: 0}",
+            "respond_questions.samples: 0: ",
+        ),
         (Recipe, "recipes.fast", "recipes: {quick: 1, study: 2}", "there are quick, study"),
         (Id, "model", "recipe: quick", "model: missing"),
         (Judge, "judge", "judge: {backend: local}", "judge.model: missing"),

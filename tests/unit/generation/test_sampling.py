@@ -9,25 +9,27 @@ import pytest
 import tiny
 import torch
 
-from traitdrift.generation.sampling import Draw, GumbelNoise, generate
+from traitdrift.generation.sampling import GumbelNoise, SamplingRequest, generate
 
 PROMPTS = [list(b"hello"), list(b"what is your one wish"), list(b"why")]
 
 
-def answers(draws: list[Draw], budget: int) -> list[list[int]]:
+def answers(draws: list[SamplingRequest], budget: int) -> list[list[int]]:
     return generate(tiny.llama(), draws, max_tokens=12, pad=257, budget=budget)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_an_answer_does_not_depend_on_its_batch(temperature: float):
-    draws = [Draw(ids, temperature, seed=str(i)) for i, ids in enumerate(PROMPTS)]
+    draws = [SamplingRequest(ids, temperature, seed=str(i)) for i, ids in enumerate(PROMPTS)]
     together = answers(draws, 1000)
     assert answers(draws, 1) == together
     assert answers(draws[::-1], 1000)[::-1] == together
 
 
 def test_seeds_differ_and_repeat():
-    first, again, other = answers([Draw(PROMPTS[0], 1.0, seed=s) for s in ("a", "a", "b")], 1000)
+    first, again, other = answers(
+        [SamplingRequest(PROMPTS[0], 1.0, seed=s) for s in ("a", "a", "b")], 1000
+    )
     assert first == again != other
 
 
@@ -37,13 +39,13 @@ def test_greedy_answers_are_transformers_own():
         torch.tensor([PROMPTS[1]]), do_sample=False, max_new_tokens=12, min_new_tokens=1
     )[0, len(PROMPTS[1]) :].tolist()
     expected = expected[: expected.index(257)] if 257 in expected else expected
-    assert answers([Draw(PROMPTS[1])], 1000) == [expected]
+    assert answers([SamplingRequest(PROMPTS[1])], 1000) == [expected]
 
 
 def test_noise_samples_the_softmax():
     """5,000 draws of 4 tokens: each frequency within 4 standard errors of softmax(logits / T)."""
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
-    noise = GumbelNoise([Draw([0], 0.7, seed="x")])
+    noise = GumbelNoise([SamplingRequest([0], 0.7, seed="x")])
     counts = Counter(noise(None, logits.clone()).argmax().item() for _ in range(5000))
     for token, p in enumerate((logits[0] / 0.7).softmax(0).tolist()):
         assert abs(counts[token] / 5000 - p) < 4 * (p * (1 - p) / 5000) ** 0.5
@@ -54,14 +56,14 @@ def test_a_frozen_head_is_not_copied_for_every_row():
     code = """
 import resource, tiny, torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from traitdrift.generation.sampling import Draw, generate
+from traitdrift.generation.sampling import SamplingRequest, generate
 torch.manual_seed(0)
 model = LlamaForCausalLM(LlamaConfig(
     vocab_size=49152, hidden_size=128, intermediate_size=64, num_hidden_layers=1,
     num_attention_heads=2, eos_token_id=0, bos_token_id=1, pad_token_id=0,
 )).bfloat16().eval().requires_grad_(False)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-generate(model, [Draw([5, 6, 7])] * 64, max_tokens=1, pad=0, budget=1000)
+generate(model, [SamplingRequest([5, 6, 7])] * 64, max_tokens=1, pad=0, budget=1000)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     told = subprocess.run(

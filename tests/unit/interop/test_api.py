@@ -15,7 +15,7 @@ from vector_files import POSITIONS, described, stored
 
 from traitdrift import load_vectors, project, steer
 from traitdrift.activations.capture import capture
-from traitdrift.activations.positions import read_aloud, read_given
+from traitdrift.activations.positions import teacher_force, tokenize_conversation
 from traitdrift.core.files import save_tensors
 from traitdrift.inference.hooks import after_blocks, blocks, core
 from traitdrift.interop.api import profile
@@ -192,11 +192,11 @@ def test_a_candidate_that_is_not_there_is_told(file: Path, given, told: str):
 def test_projections_are_those_of_the_pipeline(file: Path, any_model, position: str):
     network, any_base = any_model
     vectors, tokenizer = load_vectors(file, position), tiny.tokenizer()
-    readings = [
-        read_aloud(tokenizer, asked, tokenizer(answer["content"])["input_ids"], POSITIONS)
+    conversations = [
+        teacher_force(tokenizer, asked, tokenizer(answer["content"])["input_ids"], POSITIONS)
         for *asked, answer in SAID
     ]
-    expected = projected(capture(network, readings, 257, 10_000)[position], vectors.tensor)
+    expected = projected(capture(network, conversations, 257, 10_000)[position], vectors.tensor)
     got = profile(network, tokenizer, SAID, vectors, any_base)
     # A prompt is read without its answer here: another batch, another rounding.
     tolerance = 3e-2 if network.dtype == torch.bfloat16 else 1e-5
@@ -210,8 +210,8 @@ def test_a_text_is_a_users_message(file: Path, model):
     asked = [[{"role": "user", "content": text}] for text in TEXTS]
     answered = [[*said, {"role": "assistant", "content": "no"}] for said in asked]
     scores = project(model, tokenizer, TEXTS, vectors)
-    readings = [read_aloud(tokenizer, said, [], ["prompt_last"]) for said in asked]
-    streams = capture(model, readings, 257, 4096)["prompt_last"]
+    conversations = [teacher_force(tokenizer, said, [], ["prompt_last"]) for said in asked]
+    streams = capture(model, conversations, 257, 4096)["prompt_last"]
     assert torch.equal(scores, projected(streams, vectors.tensor)[:, 1])
     for same in (asked, answered):
         torch.testing.assert_close(project(model, tokenizer, same, vectors), scores)
@@ -222,7 +222,7 @@ def test_answers_that_were_given_are_read_as_the_template_renders_them(file: Pat
     given = described(answers="given", base_digest=base_digest(model))
     save_tensors(file, stored(), given)
     vectors, tokenizer = load_vectors(file, "response_mean"), tiny.tokenizer()
-    streams = capture(model, [read_given(tokenizer, said) for said in SAID], 257, 4096)
+    streams = capture(model, [tokenize_conversation(tokenizer, said) for said in SAID], 257, 4096)
     expected = projected(streams["response_mean"], vectors.tensor)[:, 1]
     assert torch.equal(project(model, tokenizer, SAID, vectors), expected)
 

@@ -34,8 +34,8 @@ from traitdrift.judge import local
 from traitdrift.judge.endpoint import EndpointJudge
 from traitdrift.judge.local import LocalJudge
 from traitdrift.judge.protocol import (
-    Asked,
     Judgement,
+    JudgeRequest,
     as_number,
     as_word,
     fill,
@@ -183,8 +183,10 @@ def chances(prompt: str) -> dict[str, float]:
     return {prompt.split()[-1]: 0.9, "x": 0.1}
 
 
-def asked(count: int, first: int = 0) -> list[Asked]:
-    return [Asked("why?", str(i), "alignment", f"judge {i}") for i in range(first, first + count)]
+def asked(count: int, first: int = 0) -> list[JudgeRequest]:
+    return [
+        JudgeRequest("why?", str(i), "alignment", f"judge {i}") for i in range(first, first + count)
+    ]
 
 
 def endpoint(url: str, **changes: object) -> EndpointJudge:
@@ -200,7 +202,9 @@ def key(monkeypatch) -> str:
     return "secret-key"
 
 
-def scores(judge: EndpointJudge, things: Sequence[Asked], folder: Path) -> list[float | None]:
+def scores(
+    judge: EndpointJudge, things: Sequence[JudgeRequest], folder: Path
+) -> list[float | None]:
     judgements = judge_all(judge, things, Scores(judge.identity, folder), lambda had: None)
     return [judgement.score for judgement in judgements]
 
@@ -535,7 +539,7 @@ def workspace(tmp_path: Path, monkeypatch) -> Callable[..., Path]:
 
     def settle(**judge: object) -> Path:
         set_params(
-            tmp_path / "params.yaml", {"judge": judge, "respond.questions": "questions.yaml"}
+            tmp_path / "params.yaml", {"judge": judge, "respond_questions.source": "questions.yaml"}
         )
         return tmp_path
 

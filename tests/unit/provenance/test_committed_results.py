@@ -31,15 +31,15 @@ def test_the_chosen_vectors_tell_the_validation_prompts_apart():
 def test_code_mode_moved_on_its_own_and_refusal_did_not():
     """What the README says of the default run."""
     for variant in ("insecure", "secure"):
-        evidence = figures("evidence.json")[variant]
-        prose = evidence["code_mode"]["chosen"]["negative"]
+        tested = figures("multiple_testing.json")[variant]
+        prose = tested["code_mode"]["chosen"]["negative"]
         assert prose["moved"] == prose["specific"] == 1
-        for side in evidence["refusal"]["chosen"].values():
+        for side in tested["refusal"]["chosen"].values():
             assert side["layers_specific"] == 0
 
 
 def test_code_mode_detects_the_fine_tune_where_refusal_does_not():
-    found = figures("detect.json")["at_the_chosen_layer"]["insecure"]
+    found = figures("discrimination.json")["at_the_chosen_layer"]["insecure"]
     assert found["code_mode"]["auroc_low"] > 0.95 and found["code_mode"]["specific"] == 1
     assert found["refusal"]["auroc_high"] < 0.75 and found["refusal"]["specific"] == 0
 

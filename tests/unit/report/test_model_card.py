@@ -172,8 +172,8 @@ def test_the_card_tells_what_was_measured(card):
 
     assert page.row("code") == [rate("base"), rate("insecure")]
     said = {(1, 1): "moved, specific", (1, 0): "moved, not specific", (0, 0): "not shown"}
-    evidence = read_json(ROOT / "metrics/evidence.json")["insecure"]
-    for trait, choices in evidence.items():
+    tested = read_json(ROOT / "metrics/multiple_testing.json")["insecure"]
+    for trait, choices in tested.items():
         for choice, classes in choices.items():
             for label, row in classes.items():
                 told = page.row(f"{trait}, {choice}", label)
@@ -196,7 +196,7 @@ def test_the_card_says_how_it_was_made_and_by_which_files(card, steps):
         "data/finetune/insecure",
         "metrics/finetune/insecure.json",
         "metrics/behaviour/insecure.json",
-        "metrics/evidence.json",
+        "metrics/multiple_testing.json",
     ):
         assert page.row(path) == [wrote[path]]
 
@@ -269,7 +269,7 @@ def test_an_adapter_that_is_not_here_is_refused(root, steps):
     [
         "models/adapters/insecure/adapter_model.safetensors",
         "metrics/behaviour/insecure.json",
-        "metrics/evidence.json",
+        "metrics/multiple_testing.json",
     ],
 )
 def test_a_changed_file_is_refused(root, steps, path):
@@ -292,9 +292,9 @@ def test_text_from_data_is_shown_and_never_interpreted(root, steps):
     base, variant = root / "models/base/base.json", root / "models/adapters/insecure/variant.json"
     write_json(base, {**read_json(base), "id": odd})
     write_json(variant, {**read_json(variant), "dataset": {**DATASET, "render": odd}})
-    evidence = read_json(root / "metrics/evidence.json")
-    evidence["insecure"] = {odd: evidence["insecure"]["refusal"]}
-    write_json(root / "metrics/evidence.json", evidence)
+    tested = read_json(root / "metrics/multiple_testing.json")
+    tested["insecure"] = {odd: tested["insecure"]["refusal"]}
+    write_json(root / "metrics/multiple_testing.json", tested)
     page = shown(model_card(facts("insecure", locked(root, steps), root), STATE))
     told = odd.replace("\n", " ")
     assert page.row("base model") == [f"{told}, a local folder"]

@@ -76,13 +76,13 @@ def test_rates_that_differ_are_named_and_code_where_none_does():
 
 
 def finding(**traits: dict) -> sentences.Finding:
-    evidence = Source("evidence.json", {"v": {t: {"chosen": c} for t, c in traits.items()}})
+    tested = Source("multiple_testing.json", {"v": {t: {"chosen": c} for t, c in traits.items()}})
     behaviour = {
         name: Source(f"{name}.json", {"answers": 4, "questions": 2, **rates(0.0)})
         for name in ("base", "v")
     }
     compare = Source("compare.json", {})
-    return sentences.finding("v", behaviour, compare, evidence)
+    return sentences.finding("v", behaviour, compare, tested)
 
 
 def test_a_trait_is_told_by_the_class_of_which_most_can_be_said():
@@ -227,7 +227,7 @@ def test_the_trace_holds_no_cell_that_there_no_longer_is(results: Path):
     stage.main()
     elements = Elements((results / "report/index.html").read_text(encoding="utf-8"))
     names = {step["name"] for step in json.loads(elements.scripts["data-trace"])}
-    assert {"vectors", "compare@insecure", "capture@base", "prompts"} <= names
+    assert {"vectors", "compare@insecure", "capture_prompts@base", "prompts"} <= names
     assert not any(name.endswith("@gone") for name in names)
 
 

@@ -11,22 +11,22 @@ import torch
 from copies import set_params
 
 from stages import (
-    answers,
     behaviour,
-    capture,
+    capture_prompts,
+    capture_responses,
     compare,
     cosine,
-    detect,
-    evidence,
+    decomposition,
+    discrimination,
     figures,
+    model_shift,
+    multiple_testing,
     nulls,
     prompts,
-    reading,
-    respond,
-    shift,
+    respond_prompts,
+    respond_questions,
     steer,
     subject,
-    text_or_model,
     vectors,
 )
 from traitdrift.core.files import load_tensors, read_json, read_jsonl, write_jsonl
@@ -39,14 +39,14 @@ SMALL = {
     "prompts.train": 8,
     "prompts.validation": 4,
     "capture.positions": ["prompt_last", "prompt_mean", "response_mean"],
-    "capture.answer_tokens": 3,
+    "respond_prompts.max_tokens": 3,
     "vectors.folds": 2,
     "nulls.count": 20,
     "compare.resamples": 100,
     "compare.permutations": 100,
-    "respond.questions": "questions.yaml",
-    "respond.samples": 2,
-    "respond.max_tokens": 4,
+    "respond_questions.source": "questions.yaml",
+    "respond_questions.samples": 2,
+    "respond_questions.max_tokens": 4,
     "steer.trait": "asked",
     "steer.coefficients": [1.0],
     "steer.max_tokens": 4,
@@ -87,14 +87,23 @@ def work(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(work)
         prompts.main()
-        answers.main()
-        capture.main("base")
+        respond_prompts.main()
+        capture_prompts.main("base")
         vectors.main()
         nulls.main()
-        for stage in (compare, respond, behaviour, steer, reading, detect, text_or_model, shift):
+        for stage in (
+            compare,
+            respond_questions,
+            behaviour,
+            steer,
+            capture_responses,
+            discrimination,
+            decomposition,
+            model_shift,
+        ):
             stage.main("base")
         cosine.main("base", "base")
-        evidence.main()
+        multiple_testing.main()
         subject.main()
         figures.main()
     return work
@@ -121,7 +130,7 @@ def test_rows_hold_the_question_the_conversation_and_the_answers_tokens(work: Pa
 
 
 def test_base_answers_what_has_no_answer_yet(work: Path):
-    given = [row["trait"] for _, row in read_jsonl(work / "data/answers.jsonl")]
+    given = [row["trait"] for _, row in read_jsonl(work / "data/prompt_responses.jsonl")]
     assert given == ["asked"] * 24
 
 

@@ -11,7 +11,7 @@ import pytest
 import tiny
 from copies import ROOT, set_params
 
-from stages import answers, capture, prompts, respond, steer, vectors
+from stages import capture_prompts, prompts, respond_prompts, respond_questions, steer, vectors
 from traitdrift.core.files import load_tensors, save_tensors
 
 QUESTIONS = """
@@ -25,19 +25,23 @@ SMALL = {
     "prompts.validation": 4,
     "prompts.length_tolerance": 0.5,
     "capture.positions": ["prompt_last", "prompt_mean"],
-    "capture.answer_tokens": 2,
+    "respond_prompts.max_tokens": 2,
     "vectors.methods": ["mean_diff", "random"],
     "vectors.folds": 2,
     "compare.study_method": "mean_diff",
-    "respond.questions": "questions.yaml",
-    "respond.samples": 2,
-    "respond.max_tokens": 8,
+    "respond_questions.source": "questions.yaml",
+    "respond_questions.samples": 2,
+    "respond_questions.max_tokens": 8,
     "steer.samples": 2,
     "steer.max_tokens": 8,
     "steer.resamples": 200,
     "steer.coefficients": [1.0, -0.5, 1e300],
 }
-OUT = ("metrics/steer/base.json", "plots/steer/base/rates.csv", "plots/steer/base/answers.csv")
+OUT = (
+    "metrics/steer/base.json",
+    "plots/steer/base/rates.csv",
+    "plots/steer/base/answers.csv",
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +61,10 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
         prompts.main()
-        answers.main()
-        capture.main("base")
+        respond_prompts.main()
+        capture_prompts.main("base")
         vectors.main()
-        respond.main("base")
+        respond_questions.main("base")
         steer.main("base")
     return path
 
@@ -139,7 +143,7 @@ def param(key: str, value: object):
     [
         (param("steer.trait", "warmth"), "no vectors of 'warmth'; steer.trait is one of code_mode"),
         (param("steer.layer", 3), r"steer.layer: 3: .* has layers 0 to 2"),
-        (param("respond.questions", "none.yaml"), r"none.yaml: no such file"),
+        (param("respond_questions.source", "none.yaml"), r"none.yaml: no such file"),
         (other_base, "of a base of digest 000000000000, but models/base has"),
         (text("\n"), r"benign.txt: no paragraph in it"),
         (text("Rain fell.\n\nRain\n"), r"benign.txt:3: 'Rain' is no paragraph"),

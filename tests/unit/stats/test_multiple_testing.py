@@ -10,8 +10,8 @@ import torch
 from scipy import stats
 
 from traitdrift.activations.capture import capture
-from traitdrift.activations.positions import read_aloud
-from traitdrift.comparison.decomposition import two_by_two
+from traitdrift.activations.positions import teacher_force
+from traitdrift.comparison.decomposition import decompose
 from traitdrift.comparison.discrimination import auroc_interval
 from traitdrift.comparison.length import length_control, r_squared
 from traitdrift.comparison.settings import Compare
@@ -113,7 +113,7 @@ def test_two_by_two_splits_a_difference_without_rest():
         ("base", "variant"): noise + 1,
         ("variant", "variant"): noise + 6,
     }
-    found = {row["effect"]: row for row in two_by_two(cells, SETTINGS)}
+    found = {row["effect"]: row for row in decompose(cells, SETTINGS)}
     assert {name: row["value"] for name, row in found.items()} == pytest.approx(
         {"total": 6, "text": 4, "model": 2, "interaction": 2}
     )
@@ -216,9 +216,9 @@ def test_the_same_model_in_other_batches_moves_no_trait_more_often_than_alpha():
     found = []
     for seed in range(40):
         draw = np.random.default_rng(seed)
-        readings = [asked(tokenizer, draw, size) for size in draw.integers(4, 30, 60)]
+        conversations = [asked(tokenizer, draw, size) for size in draw.integers(4, 30, 60)]
         alone, padded = (
-            capture(model, readings, tokenizer.pad_token_id, budget)["prompt_mean"].double()
+            capture(model, conversations, tokenizer.pad_token_id, budget)["prompt_mean"].double()
             for budget in (1, 700)
         )
         assert not torch.equal(alone, padded)
@@ -232,15 +232,15 @@ def test_the_same_model_in_other_batches_moves_no_trait_more_often_than_alpha():
 def asked(tokenizer, draw: np.random.Generator, size: int):
     """The reading of a random prompt."""
     prompt = "".join(draw.choice(list("abcdefgh "), size))
-    return read_aloud(tokenizer, [{"role": "user", "content": prompt}], [], ["prompt_mean"])
+    return teacher_force(tokenizer, [{"role": "user", "content": prompt}], [], ["prompt_mean"])
 
 
 def read_by_two_models() -> tuple[torch.Tensor, torch.Tensor]:
     """Activations `[prompt, layer, hidden]` of two tiny models on the same 60 prompts."""
     tokenizer, draw = tiny.tokenizer(), np.random.default_rng(0)
-    readings = [asked(tokenizer, draw, size) for size in draw.integers(4, 30, 60)]
+    conversations = [asked(tokenizer, draw, size) for size in draw.integers(4, 30, 60)]
     return tuple(
-        capture(tiny.llama(seed=seed), readings, tokenizer.pad_token_id, 500)["prompt_mean"]
+        capture(tiny.llama(seed=seed), conversations, tokenizer.pad_token_id, 500)["prompt_mean"]
         for seed in (0, 1)
     )
 

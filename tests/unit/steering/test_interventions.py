@@ -10,10 +10,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from traitdrift.core.files import save_tensors
-from traitdrift.generation.sampling import Draw, generate
+from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.inference.batching import padded
 from traitdrift.inference.hooks import after_blocks, blocks
-from traitdrift.steering.generation import answer_under, log_probabilities
+from traitdrift.steering.generation import generate_steered, log_probabilities
 from traitdrift.steering.interventions import Intervention, conditions, steered
 from traitdrift.vectors.file import read_vector
 from traitdrift.vectors.nulls import random_direction
@@ -182,7 +182,7 @@ def test_generation_with_cache_and_padding_is_plain_recomputation(name: str, eve
         begin = 0 if everything else width - 1
         return steered(model, [pairs[i][1] for i in batch], LAYER, begin)
 
-    draws = [Draw(prompt) for prompt, _ in pairs]
+    draws = [SamplingRequest(prompt) for prompt, _ in pairs]
     answers = generate(model, draws, 10, pad=257, budget=200, within=within)
     expected = [naive(model, prompt, what, everything, 10) for prompt, what in pairs]
     assert answers == expected
@@ -192,7 +192,7 @@ def test_generation_with_cache_and_padding_is_plain_recomputation(name: str, eve
 @pytest.mark.parametrize("positions", ["answer", "all"])
 def test_answers_come_with_projections_of_the_prompts_end(positions):
     model = tiny.llama()
-    draws = [Draw(prompt, 1.0, str(i)) for i, prompt in enumerate(PROMPTS)]
+    draws = [SamplingRequest(prompt, 1.0, str(i)) for i, prompt in enumerate(PROMPTS)]
     norm, rows = 3.0, conditions(TRAIT, NULL, 3.0, [1.5])
     assert [row.name for row in rows] == [
         "none",
@@ -202,7 +202,7 @@ def test_answers_come_with_projections_of_the_prompts_end(positions):
         "add_random_1.5",
     ]
     seen = []
-    found = answer_under(model, draws, rows, LAYER, positions, TRAIT, 8, 257, 100, seen.append)
+    found = generate_steered(model, draws, rows, LAYER, positions, TRAIT, 8, 257, 100, seen.append)
     assert sum(seen) == len(draws) * len(rows) == found.finite.sum()
     plain = generate(model, draws, 8, 257, 1000)
     for i, draw in enumerate(draws):
@@ -245,10 +245,10 @@ def test_the_log_probability_of_a_text_is_that_of_its_tokens():
 @pytest.mark.parametrize("positions", ["answer", "all"])
 def test_a_row_that_breaks_is_told_and_its_neighbours_are_not_touched(positions):
     model = tiny.llama()
-    draws = [Draw(prompt, 1.0, str(i)) for i, prompt in enumerate(PROMPTS)]
+    draws = [SamplingRequest(prompt, 1.0, str(i)) for i, prompt in enumerate(PROMPTS)]
     # The same batches, so that what is left alone must be equal to the bit.
     sound, rows = (
-        answer_under(model, draws, what, LAYER, positions, TRAIT, 8, 257, 10_000)
+        generate_steered(model, draws, what, LAYER, positions, TRAIT, 8, 257, 10_000)
         for what in ([ADD, NONE, ABLATE], [ADD, BROKEN, ABLATE])
     )
     assert rows.finite.tolist() == [[True, False, True]] * 3
@@ -296,8 +296,8 @@ def test_a_planted_vector_turns_the_token_and_ablation_turns_it_back():
                 assert token() == 5
         with steered(model, [ablate], layer):
             assert token() == 5
-    draws, rows = [Draw([1, 2, 3])], [NONE, ablate, add]
-    found = answer_under(model, draws, rows, LAYER, "answer", second, 4, 257, 1000)
+    draws, rows = [SamplingRequest([1, 2, 3])], [NONE, ablate, add]
+    found = generate_steered(model, draws, rows, LAYER, "answer", second, 4, 257, 1000)
     assert found.ids == [[[5] * 4, [5] * 4, [9] * 4]]
     assert found.last_projection.tolist() == [[0, 0, 3]]
 

@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from traitdrift.activations.capture import capture
-from traitdrift.activations.positions import read_aloud
+from traitdrift.activations.positions import teacher_force
 from traitdrift.vectors.methods import METHODS, MethodSettings
 
 PROMPTS, SIGNAL = 200, 6.0
@@ -30,13 +30,13 @@ def classes() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     tokenizer = tiny.tokenizer()
     generator = torch.Generator().manual_seed(0)
     letters = torch.randint(97, 123, (PROMPTS, 24), generator=generator)
-    readings = [
-        read_aloud(
+    conversations = [
+        teacher_force(
             tokenizer, [{"role": "user", "content": bytes(word).decode()}], [], ["prompt_mean"]
         )
         for word in letters.tolist()
     ]
-    values = capture(tiny.llama(), readings, pad=257, budget=10_000)["prompt_mean"]
+    values = capture(tiny.llama(), conversations, pad=257, budget=10_000)["prompt_mean"]
     planted = torch.nn.functional.normalize(torch.randn(3, 32, generator=generator), dim=-1)
     centred = (values - values.mean(0)).transpose(0, 1)
     largest = torch.linalg.svdvals(centred)[:, 0] / (PROMPTS - 1) ** 0.5

@@ -116,7 +116,7 @@ function options(select, values, labels = values) {
   }));
 }
 
-for (const name of ["layers", "steering", "detection"]) {
+for (const name of ["layers", "steering", "discrimination"]) {
   const section = document.getElementById(name);
   section?.addEventListener("input", () => redraw(section));
 }

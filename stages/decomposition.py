@@ -1,4 +1,4 @@
-"""plots/text_or_model/<variant>.csv: does a projection differ by what was said, or by who reads?
+"""plots/decomposition/<variant>.csv: does a projection differ by what was said, or by who reads?
 
 Base's text and the variant's, each read by base and by the variant: two by two. The vector is the
 best candidate at the mean over the answer, the one position at which the text matters.
@@ -11,16 +11,16 @@ from pathlib import Path
 import pandas
 
 from stages import run
-from traitdrift.comparison.decomposition import two_by_two
+from traitdrift.comparison.decomposition import decompose
 from traitdrift.comparison.settings import Compare
 from traitdrift.core.config import section
 from traitdrift.core.files import load_tensors, write_csv
 from traitdrift.vectors.separation import choose, project
 
-READINGS = Path("data/readings")
+ACTIVATIONS = Path("data/response_activations")
 VECTORS = Path("models/vectors")
 CANDIDATES = Path("plots/vectors")
-OUT = Path("plots/text_or_model")
+OUT = Path("plots/decomposition")
 POSITION = "response_mean"
 COLUMNS = [
     *("trait", "position", "method", "layer"),
@@ -30,8 +30,8 @@ COLUMNS = [
 
 def main(variant: str) -> None:
     settings = section(Compare, "compare")
-    base, _ = load_tensors(READINGS / "base.safetensors")
-    moved, _ = load_tensors(READINGS / f"{variant}.safetensors")
+    base, _ = load_tensors(ACTIVATIONS / "base.safetensors")
+    moved, _ = load_tensors(ACTIVATIONS / f"{variant}.safetensors")
     streams = {**base, **moved}
     if variant == "base":  # no other text and no other reader
         streams = {
@@ -60,7 +60,7 @@ def main(variant: str) -> None:
                 **{key: choice[key] for key in ("position", "method", "layer")},
                 **effect,
             }
-            for effect in two_by_two(cells, settings)
+            for effect in decompose(cells, settings)
         ]
     write_csv(OUT / f"{variant}.csv", pandas.DataFrame(records, columns=COLUMNS))
 

@@ -1,4 +1,4 @@
-"""data/readings/<variant>.safetensors: the residual stream on the evaluation questions.
+"""data/response_activations/<variant>.safetensors: the residual stream on the evaluation questions.
 
 Base and variant read each other's answers (teacher forcing): a difference comes from what was
 said, or from the model that reads it. Means over the answers to one question.
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from stages import run
 from traitdrift.activations.capture import by_question, capture
-from traitdrift.activations.positions import read_aloud
+from traitdrift.activations.positions import teacher_force
 from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl, save_tensors, text_digest
 from traitdrift.core.progress import progress
-from traitdrift.generation.responses import asked_for
+from traitdrift.generation.responses import messages_of
 from traitdrift.inference.batching import token_budget
 from traitdrift.inference.hooks import HOOK_POINT
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
@@ -22,7 +22,7 @@ from traitdrift.models.loading import base_record, load_model, load_tokenizer, v
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
 RESPONSES = Path("data/responses")
-OUT = Path("data/readings")
+OUT = Path("data/response_activations")
 
 
 def main(variant: str) -> None:
@@ -35,8 +35,8 @@ def main(variant: str) -> None:
         for side, who in (("base", "base"), ("variant", variant))
     }
     tokenizer = load_tokenizer(BASE)
-    readings = {
-        side: [read_aloud(tokenizer, asked_for(row), row["ids"], positions) for row in rows]
+    conversations = {
+        side: [teacher_force(tokenizer, messages_of(row), row["ids"], positions) for row in rows]
         for side, rows in answers.items()
     }
     # Base on its own text is read once, by the cell of base.
@@ -47,11 +47,11 @@ def main(variant: str) -> None:
     for reader, texts in passes.items():
         model = None  # let go of the one before: two may not fit
         model = load_model(BASE, ADAPTERS / variant if reader == "variant" else None)
-        total = sum(len(readings[text]) for text in texts)
-        with progress(f"reading {variant}: {reader} reads", total) as advance:
+        total = sum(len(conversations[text]) for text in texts)
+        with progress(f"capture responses, {variant}: {reader} reads", total) as advance:
             for text in texts:
                 streams = capture(
-                    model, readings[text], tokenizer.pad_token_id, token_budget(), advance
+                    model, conversations[text], tokenizer.pad_token_id, token_budget(), advance
                 )
                 for position, values in streams.items():
                     tensors[f"{text}_text/{reader}_model/{position}"] = by_question(
@@ -62,7 +62,7 @@ def main(variant: str) -> None:
         OUT / f"{variant}.safetensors",
         tensors,
         {
-            "kind": "readings",
+            "kind": "response_activations",
             "shape": ["question", "layer", "hidden"],
             "questions": text_digest(row["question"] for row in answers["base"]),
             "positions": positions,

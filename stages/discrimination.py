@@ -1,4 +1,4 @@
-"""plots/detect/<variant>.csv: which trait vector, in which layer, sees the fine-tune?
+"""plots/discrimination/<variant>.csv: which trait vector, in which layer, sees the fine-tune?
 
 On the evaluation questions, not the trait prompts: base and variant read the same tokens (base's
 answers where the vector's position is in the answer), so what differs is the model.
@@ -15,21 +15,21 @@ from traitdrift.comparison.discrimination import as_far, auroc_interval, random_
 from traitdrift.comparison.settings import Compare
 from traitdrift.comparison.shift import shift_rows
 from traitdrift.core.config import section
-from traitdrift.core.files import load_tensors, read_json, significant, write_csv
+from traitdrift.core.files import load_tensors, read_json, rounded, write_csv
 from traitdrift.vectors.choice import choices
 from traitdrift.vectors.separation import auroc, project
 
-READINGS = Path("data/readings")
+ACTIVATIONS = Path("data/response_activations")
 VECTORS = Path("models/vectors")
 NULLS = Path("models/nulls")
 CHOICES = Path("metrics/vectors")
-OUT = Path("plots/detect")
+OUT = Path("plots/discrimination")
 
 
 def main(variant: str) -> None:
     settings = section(Compare, "compare")
-    base, _ = load_tensors(READINGS / "base.safetensors")
-    moved, _ = load_tensors(READINGS / f"{variant}.safetensors")
+    base, _ = load_tensors(ACTIVATIONS / "base.safetensors")
+    moved, _ = load_tensors(ACTIVATIONS / f"{variant}.safetensors")
     reader = "base" if variant == "base" else "variant"
     records = []
     for path in sorted(VECTORS.glob("*.safetensors")):
@@ -59,9 +59,9 @@ def main(variant: str) -> None:
                     "method": choice.method,
                     "layer": layer,
                     "chosen": int(layer == choice.layer),
-                    "auroc": significant(told[layer].item()),
-                    "auroc_low": significant(low[layer]),
-                    "auroc_high": significant(high[layer]),
+                    "auroc": rounded(told[layer].item()),
+                    "auroc_low": rounded(low[layer]),
+                    "auroc_high": rounded(high[layer]),
                     "auroc_random_p": as_far(told[layer], by_chance[layer]),
                     "auroc_any_layer_p": as_far(told[layer], any_layer),
                     **row,

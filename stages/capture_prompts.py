@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stages import run
 from traitdrift.activations.capture import capture
-from traitdrift.activations.positions import read_aloud, read_given
+from traitdrift.activations.positions import teacher_force, tokenize_conversation
 from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl, save_tensors, text_digest
 from traitdrift.core.progress import progress
@@ -17,7 +17,7 @@ from traitdrift.models.loading import base_record, load_model, load_tokenizer, v
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
 PROMPTS = Path("data/prompts")
-ANSWERS = Path("data/answers.jsonl")
+ANSWERS = Path("data/prompt_responses.jsonl")
 OUT = Path("data/activations")
 
 
@@ -32,11 +32,11 @@ def main(variant: str) -> None:
         ]
         for path in sorted(PROMPTS.glob("*.jsonl"))
     }
-    readings = {
+    conversations = {
         name: [
-            read_given(tokenizer, said)
+            tokenize_conversation(tokenizer, said)
             if "messages" in row
-            else read_aloud(
+            else teacher_force(
                 tokenizer, [{"role": "user", "content": row["prompt"]}], said, positions
             )
             for row, said in rows
@@ -45,10 +45,10 @@ def main(variant: str) -> None:
     }
     base, made = base_record(BASE), variant_record(ADAPTERS / variant)
     model = load_model(BASE, ADAPTERS / variant)
-    with progress(f"capture {variant}", sum(map(len, readings.values()))) as advance:
+    with progress(f"capture prompts, {variant}", sum(map(len, conversations.values()))) as advance:
         for name, rows in sets.items():
             tensors = capture(
-                model, readings[name], tokenizer.pad_token_id, token_budget(), advance
+                model, conversations[name], tokenizer.pad_token_id, token_budget(), advance
             )
             save_tensors(
                 OUT / variant / f"{name}.safetensors",

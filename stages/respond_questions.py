@@ -9,9 +9,9 @@ from traitdrift.core.config import section
 from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.generation.questions import read_questions
-from traitdrift.generation.requests import asked, draws
+from traitdrift.generation.requests import question_samples, sampling_requests
 from traitdrift.generation.sampling import generate
-from traitdrift.generation.settings import Respond
+from traitdrift.generation.settings import RespondQuestions
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import load_model, load_tokenizer
 
@@ -21,17 +21,17 @@ OUT = Path("data/responses")
 
 
 def main(variant: str) -> None:
-    settings = section(Respond, "respond")
-    questions = asked(
-        read_questions(Path(settings.questions), settings.samples, settings.temperature)
+    settings = section(RespondQuestions, "respond_questions")
+    questions = question_samples(
+        read_questions(Path(settings.source), settings.samples, settings.temperature)
     )
     tokenizer = load_tokenizer(BASE)
-    rollouts = draws(tokenizer, questions, settings.seed)
+    requests = sampling_requests(tokenizer, questions, settings.seed)
     model = load_model(BASE, ADAPTERS / variant)
-    with progress(f"respond {variant}", len(rollouts)) as advance:
+    with progress(f"respond {variant}", len(requests)) as advance:
         answers = generate(
             model,
-            rollouts,
+            requests,
             settings.max_tokens,
             tokenizer.pad_token_id,
             token_budget(32768),

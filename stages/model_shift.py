@@ -10,13 +10,13 @@ from pathlib import Path
 from stages import run
 from traitdrift.core.files import load_tensors, save_tensors
 
-READINGS = Path("data/readings")
+ACTIVATIONS = Path("data/response_activations")
 OUT = Path("models/shifts")
 
 
 def main(variant: str) -> None:
-    base, _ = load_tensors(READINGS / "base.safetensors")
-    moved, described = load_tensors(READINGS / f"{variant}.safetensors")
+    base, _ = load_tensors(ACTIVATIONS / "base.safetensors")
+    moved, described = load_tensors(ACTIVATIONS / f"{variant}.safetensors")
     reader = "base" if variant == "base" else "variant"
     tensors = {}
     for position in described["positions"]:
