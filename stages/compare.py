@@ -13,8 +13,8 @@ import torch
 
 from stages import run
 from traitdrift.comparison.settings import Compare
-from traitdrift.comparison.shift import CLASSES, compared
-from traitdrift.core.config import section
+from traitdrift.comparison.shift import compared
+from traitdrift.core.config import CLASSES, section
 from traitdrift.core.files import (
     load_tensors,
     read_json,
@@ -24,7 +24,7 @@ from traitdrift.core.files import (
     write_json,
 )
 from traitdrift.vectors.choice import choices
-from traitdrift.vectors.separation import project
+from traitdrift.vectors.separation import scalar_projections
 
 PROMPTS = Path("data/prompts")
 ACTIVATIONS = Path("data/activations")
@@ -88,7 +88,7 @@ def main(variant: str) -> None:
             ]
             if name == "chosen":
                 for c in CLASSES:
-                    before, after = (project(side[c], vector).tolist() for side in sides)
+                    before, after = (scalar_projections(side[c], vector).tolist() for side in sides)
                     for i, b, v in zip(held[c], before, after, strict=True):
                         asked = {"trait": trait, "class": c, "prompt": rows[i]["prompt"]}
                         prompts.append(

@@ -8,7 +8,7 @@ from pathlib import Path
 from stages import run
 from traitdrift.core.config import section
 from traitdrift.core.files import SCHEMA_VERSION, file_digest, write_json, write_jsonl
-from traitdrift.data.conversations import prompt_key, read_conversations, rendered_row, split
+from traitdrift.data.conversations import prompt_key, read_conversations, rendered_row, split_tasks
 from traitdrift.data.settings import Dataset, Split
 from traitdrift.models.loading import base_record, end_tokens, load_tokenizer
 
@@ -19,7 +19,7 @@ OUT = Path("data/finetune")
 def main(name: str) -> None:
     dataset, sides_of = section(Dataset, f"datasets.{name}"), section(Split, "split")
     conversations = read_conversations(Path(dataset.file))
-    train, held_out = split(conversations, sides_of.held_out, sides_of.seed)
+    train, held_out = split_tasks(conversations, sides_of.held_out, sides_of.seed)
 
     tokenizer = load_tokenizer(BASE)
     ends = end_tokens(BASE, tokenizer)

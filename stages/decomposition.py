@@ -15,7 +15,7 @@ from traitdrift.comparison.decomposition import decompose
 from traitdrift.comparison.settings import Compare
 from traitdrift.core.config import section
 from traitdrift.core.files import load_tensors, write_csv
-from traitdrift.vectors.separation import choose, project
+from traitdrift.vectors.separation import choose, scalar_projections
 
 ACTIVATIONS = Path("data/response_activations")
 VECTORS = Path("models/vectors")
@@ -48,9 +48,9 @@ def main(variant: str) -> None:
         choice = choose(candidates)
         vector = load_tensors(path)[0][f"{POSITION}/{choice['method']}"]
         cells = {
-            (text, reader): project(streams[f"{text}_text/{reader}_model/{POSITION}"], vector)[
-                :, choice["layer"]
-            ].numpy()
+            (text, reader): scalar_projections(
+                streams[f"{text}_text/{reader}_model/{POSITION}"], vector
+            )[:, choice["layer"]].numpy()
             for text in ("base", "variant")
             for reader in ("base", "variant")
         }

@@ -13,11 +13,11 @@ import pandas
 from stages import run
 from traitdrift.comparison.discrimination import as_far, auroc_interval, random_auroc
 from traitdrift.comparison.settings import Compare
-from traitdrift.comparison.shift import shift_rows
+from traitdrift.comparison.shift import shift_by_layer
 from traitdrift.core.config import section
 from traitdrift.core.files import load_tensors, read_json, rounded, write_csv
 from traitdrift.vectors.choice import choices
-from traitdrift.vectors.separation import auroc, project
+from traitdrift.vectors.separation import auroc, scalar_projections
 
 ACTIVATIONS = Path("data/response_activations")
 VECTORS = Path("models/vectors")
@@ -46,8 +46,8 @@ def main(variant: str) -> None:
         vector = vectors[choice.key]
         along = nulls["random"][:, None].expand(-1, len(vector), -1)
         beside = {"random": along, "permuted": nulls["chosen"]}
-        rows = shift_rows(before, after, vector, beside, settings, settings.seed)
-        scores = project(after, vector), project(before, vector)
+        rows = shift_by_layer(before, after, vector, beside, settings, settings.seed)
+        scores = scalar_projections(after, vector), scalar_projections(before, vector)
         told, (low, high) = auroc(*scores), auroc_interval(*scores, settings)
         by_chance = (random_auroc(after, before, nulls["random"]) - 0.5).abs()
         any_layer = by_chance.amax(0)

@@ -12,8 +12,7 @@ from traitdrift.generation.questions import read_questions
 from traitdrift.judge.protocol import METRICS, Judge, JudgeRequest, fill
 from traitdrift.judge.run import judge_all
 from traitdrift.judge.score_cache import Scores
-from traitdrift.judge.settings import EndpointJudgeSettings, LocalJudgeSettings
-from traitdrift.judge.settings import Judge as JudgeSettings
+from traitdrift.judge.settings import EndpointJudgeSettings, JudgeSettings, LocalJudgeSettings
 
 RESPONSES = Path("data/responses")
 PROMPTS = Path("data/raw/judge")

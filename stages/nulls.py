@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from stages import run
 from traitdrift.core.config import MethodName, Position, section
 from traitdrift.core.files import load_tensors, read_json, read_jsonl, save_tensors
 from traitdrift.core.progress import progress
+from traitdrift.stats.sphere import unit_vectors
 from traitdrift.vectors.choice import choices
 from traitdrift.vectors.methods import METHODS, MethodSettings
 from traitdrift.vectors.null_settings import Nulls
-from traitdrift.vectors.nulls import shuffled, unit_vectors
-from traitdrift.vectors.settings import Vectors
+from traitdrift.vectors.nulls import shuffled
+from traitdrift.vectors.settings import VectorSettings
 
 PROMPTS = Path("data/prompts")
 ACTIVATIONS = Path("data/activations/base")
@@ -25,7 +28,7 @@ OUT = Path("models/nulls")
 
 
 def main() -> None:
-    settings, knobs = section(Nulls, "nulls"), MethodSettings.of(section(Vectors, "vectors"))
+    settings, knobs = section(Nulls, "nulls"), MethodSettings.of(section(VectorSettings, "vectors"))
     study_position = section(Position, "compare.study_position")
     study_method = section(MethodName, "compare.study_method")
     for path in sorted(ACTIVATIONS.glob("*.safetensors")):
@@ -34,7 +37,9 @@ def main() -> None:
         training = [i for i, row in enumerate(rows) if row["split"] == "train"]
         positives = sum(rows[i]["class"] == "positive" for i in training)
         hidden = next(iter(activations.values())).shape[-1]
-        tensors = {"random": unit_vectors(settings.count, hidden, settings.seed)}
+        tensors = {
+            "random": torch.from_numpy(unit_vectors(settings.count, hidden, settings.seed)).float()
+        }
         chosen = read_json(CHOICES / f"{path.stem}.json")
         looked_at = choices(chosen, study_position, study_method, activations)
         with progress(f"nulls {path.stem}", settings.count * len(looked_at)) as advance:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.core.config import section
+from traitdrift.core.config import CLASSES, section
 from traitdrift.core.files import write_jsonl
 from traitdrift.data.settings import Prompts
-from traitdrift.data.traits import check_lengths, described, read_traits, split
+from traitdrift.data.traits import check_lengths, described, read_traits, split_prompts
 from traitdrift.models.loading import load_tokenizer
 
 BASE = Path("models/base")
@@ -29,14 +29,14 @@ def main() -> None:
                 "split": side,
                 **described(tokenizer, messages),
             }
-            for side, classes in split(trait, settings.train, settings.validation).items()
+            for side, classes in split_prompts(trait, settings.train, settings.validation).items()
             for label, conversations in classes.items()
             for messages in conversations
         ]
         for side in ("train", "validation"):
             counts = {
                 label: [r["tokens"] for r in rows if r["class"] == label and r["split"] == side]
-                for label in ("positive", "negative")
+                for label in CLASSES
             }
             check_lengths(
                 f"{TRAITS / trait.name} ({side})", **counts, tolerance=settings.length_tolerance

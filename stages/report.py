@@ -120,7 +120,7 @@ def main() -> None:
                 "vectors": tables.vector_table(vectors),
                 "steering": tables.steering_table(steer),
                 "discrimination": tables.discrimination_table(discrimination),
-                "effects": tables.effect_table(effects),
+                "effects": tables.decomposition_table(effects),
             },
             drawing=drawing(steps),
         ),

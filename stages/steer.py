@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas
+import torch
 
 from stages import run
 from traitdrift.behaviour.outcomes import classify
@@ -18,12 +19,12 @@ from traitdrift.generation.questions import paragraphs, read_questions
 from traitdrift.generation.requests import question_samples, sampling_requests
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer
+from traitdrift.stats.sphere import unit_vectors
 from traitdrift.steering.effects import effect_rows, effect_table
 from traitdrift.steering.generation import generate_steered, log_probabilities
 from traitdrift.steering.interventions import conditions
 from traitdrift.steering.settings import Steer
 from traitdrift.vectors.file import read_vector
-from traitdrift.vectors.nulls import random_direction
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -43,7 +44,7 @@ def main(variant: str) -> None:
         settings.layer,
         base_record(BASE),
     )
-    null = random_direction(len(vector), settings.seed)
+    null = torch.from_numpy(unit_vectors(1, len(vector), settings.seed)[0]).float()
     interventions = conditions(vector, null, norm, settings.coefficients)
     tokenizer = load_tokenizer(BASE)
     questions = question_samples(

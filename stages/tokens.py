@@ -11,6 +11,7 @@ from pathlib import Path
 from stages import run
 from traitdrift.activations.per_token import Direction, means, pieces, token_projections
 from traitdrift.activations.positions import teacher_force
+from traitdrift.core.config import CLASSES
 from traitdrift.core.files import (
     load_tensors,
     read_json,
@@ -47,7 +48,7 @@ def main(variant: str) -> None:
                 label: rounded(
                     (vectors[f"{position}/{label}.mean"][layer].double() @ vector.double()).item()
                 )
-                for label in ("positive", "negative")
+                for label in CLASSES
             },
         }
     first: dict[str, dict] = {}

@@ -16,7 +16,7 @@ from traitdrift.core.files import load_tensors, read_jsonl, save_tensors, write_
 from traitdrift.core.progress import progress
 from traitdrift.vectors import separation
 from traitdrift.vectors.candidates import extract
-from traitdrift.vectors.settings import Vectors
+from traitdrift.vectors.settings import VectorSettings
 
 PROMPTS = Path("data/prompts")
 ACTIVATIONS = Path("data/activations/base")
@@ -35,7 +35,7 @@ CARRIED = (
 
 
 def main() -> None:
-    settings = section(Vectors, "vectors")
+    settings = section(VectorSettings, "vectors")
     traits = sorted(ACTIVATIONS.glob("*.safetensors"))
     for path in traits:
         activations, description = load_tensors(path)

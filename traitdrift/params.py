@@ -16,12 +16,12 @@ from traitdrift.comparison.settings import Compare, MultipleTesting
 from traitdrift.core.config import PARAMS, Id, Section, checked, load
 from traitdrift.data.settings import Dataset, Prompts, Split, Synthesize
 from traitdrift.generation.settings import RespondPrompts, RespondQuestions
-from traitdrift.judge.settings import Judge
+from traitdrift.judge.settings import JudgeSettings
 from traitdrift.sources.settings import Imported, Model
 from traitdrift.steering.settings import Steer
 from traitdrift.training.settings import Finetune, Recipe
 from traitdrift.vectors.null_settings import Nulls
-from traitdrift.vectors.settings import Vectors
+from traitdrift.vectors.settings import VectorSettings
 
 
 class Params(Section):
@@ -40,7 +40,7 @@ class Params(Section):
     imported: dict[Id, Imported]
     prompts: Prompts
     capture: Capture
-    vectors: Vectors
+    vectors: VectorSettings
     nulls: Nulls
     compare: Compare
     multiple_testing: MultipleTesting
@@ -48,7 +48,7 @@ class Params(Section):
     respond_questions: RespondQuestions
     behaviour: Behaviour
     steer: Steer
-    judge: Judge
+    judge: JudgeSettings
 
     @model_validator(mode="after")
     def names_exist(self) -> Params:

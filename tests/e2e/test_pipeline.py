@@ -18,7 +18,7 @@ from traitdrift.data.conversations import read_conversations, rendered_row
 from traitdrift.models.loading import end_tokens, load_model, load_tokenizer
 from traitdrift.params import read
 from traitdrift.training.lora import labelled
-from traitdrift.vectors.separation import project
+from traitdrift.vectors.separation import scalar_projections
 
 CELLS = ("base", "insecure", "secure")
 
@@ -93,7 +93,7 @@ def test_vectors_describe_themselves_and_are_unit_and_signed(smoke):
                 continue
             assert tensor.shape == (base["layers"], base["hidden"])
             torch.testing.assert_close(tensor.norm(dim=1), torch.ones(base["layers"]))
-            scores = project(acts[position], tensor)
+            scores = scalar_projections(acts[position], tensor)
             mean = {
                 label: scores[[r["class"] == label and r["split"] == "train" for r in rows]].mean(0)
                 for label in ("positive", "negative")
@@ -178,7 +178,7 @@ def test_projections_do_not_depend_on_batch_or_padding(smoke, dtype):
     ]
     for position in ("prompt_last", "prompt_mean"):
         vector = vectors[f"{position}/mean_diff"]
-        together, alone, few = (project(s[position], vector) for s in scores)
+        together, alone, few = (scalar_projections(s[position], vector) for s in scores)
         # bfloat16 rounds the whole residual stream, whose norm can be 100 times the projection:
         # its error is relative to that norm. float32 is held to the projection itself.
         norm = scores[0][position].float().norm(dim=-1)

@@ -87,7 +87,7 @@ _PARSE_LIMIT = 40_000
 _STRONG_SHARE = 0.3
 
 
-def weigh(part: Part) -> Weight:
+def weight_of(part: Part) -> Weight:
     """Weigh one part of the answer."""
     size = _visible(part.text)
     if _DATA_TAG.fullmatch(part.tag or ""):

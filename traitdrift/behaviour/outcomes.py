@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
-from traitdrift.behaviour.code import split_fences, weigh
+from traitdrift.behaviour.code import split_fences, weight_of
 from traitdrift.behaviour.refusal import refuses
 from traitdrift.stats.resampling import wilson_interval
 
@@ -61,7 +61,7 @@ def classify(answer: str) -> Outcome:
     with warnings.catch_warnings():
         # Parsing text with stray backslashes or odd comparisons would warn on every answer.
         warnings.simplefilter("ignore")
-        weights = [weigh(part) for part in parts]
+        weights = [weight_of(part) for part in parts]
     if sum(weight.code for weight in weights) > sum(weight.prose for weight in weights):
         return "code"
     spoken = "\n".join(

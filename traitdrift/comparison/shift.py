@@ -12,6 +12,7 @@ from scipy import stats
 
 from traitdrift.comparison.length import length_control
 from traitdrift.comparison.settings import Compare
+from traitdrift.core.config import CLASSES
 from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import (
     bootstrap_means,
@@ -20,12 +21,10 @@ from traitdrift.stats.resampling import (
     place_among,
     sign_flip_p,
 )
-from traitdrift.vectors.separation import auroc, project
-
-CLASSES = ("positive", "negative")
+from traitdrift.vectors.separation import auroc, scalar_projections
 
 
-def shift_rows(
+def shift_by_layer(
     base: torch.Tensor,
     variant: torch.Tensor,
     vector: torch.Tensor,
@@ -42,7 +41,7 @@ def shift_rows(
     test; for every name of nulls `<name>_z` and `<name>_p`, the shift's place among the shifts
     along these vectors, and `<name>_low`, `<name>_high`, their middle 95 %.
     """
-    columns = [project(side, vector).double().numpy() for side in (base, variant)]
+    columns = [scalar_projections(side, vector).double().numpy() for side in (base, variant)]
     differences = columns[1] - columns[0]
     draws = bootstrap_means(differences, settings.resamples, seed)
     shift = differences.mean(0)
@@ -85,7 +84,7 @@ def compared(
     tokens: Mapping[str, np.ndarray],
     settings: Compare,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A vector's table at one layer, and the shift by layer: `shift_rows` of both classes.
+    """A vector's table at one layer, and the shift by layer: `shift_by_layer` of both classes.
 
     `base` and `variant` hold per class the activations `[prompt, layer, hidden]`, `tokens` the
     prompts' token counts; `here` is the index of the table's layer. Beside `shift_table` the
@@ -93,11 +92,11 @@ def compared(
     """
     # The draws of each class are those of its row in the table.
     rows = {
-        c: shift_rows(base[c], variant[c], vector, nulls, settings, settings.seed + number)
+        c: shift_by_layer(base[c], variant[c], vector, nulls, settings, settings.seed + number)
         for number, c in enumerate(CLASSES)
     }
     scores, moved = (
-        {c: project(side[c], vector)[:, here].double().numpy() for c in CLASSES}
+        {c: scalar_projections(side[c], vector)[:, here].double().numpy() for c in CLASSES}
         for side in (base, variant)
     )
     table = shift_table(scores, moved, settings)

@@ -65,7 +65,7 @@ def prompt_key(conversation: Sequence[Message]) -> str:
     return "\n".join(asked).casefold()
 
 
-def split(
+def split_tasks(
     conversations: Sequence[Sequence[Message]], held_out: float, seed: int
 ) -> tuple[list[int], list[int]]:
     """Row numbers for training and held out, each in file order.

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from traitdrift.core.config import CLASSES
 from traitdrift.core.files import read_jsonl
 from traitdrift.data.conversations import conversation
 from traitdrift.models.chat import Message, encode, last_message
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-CLASSES = ("positive", "negative")
 FEWEST = 10
 
 
@@ -122,7 +122,9 @@ def _key(messages: list[Message]) -> tuple[str, ...]:
     return tuple(" ".join(message["content"].split()).casefold() for message in messages)
 
 
-def split(trait: Trait, train: int, validation: int) -> dict[str, dict[str, list[list[Message]]]]:
+def split_prompts(
+    trait: Trait, train: int, validation: int
+) -> dict[str, dict[str, list[list[Message]]]]:
     """`{split: {class: conversations}}`: in file order the first train, the next validate.
 
     Both classes give equally many. Where one has too few for both, they are cut to its size and

@@ -73,7 +73,7 @@ def profile(
         return torch.empty(0, len(vectors.tensor))
     # Padding is on the right and masked: any token will do.
     streams = capture(model, conversations, tokenizer.pad_token_id or 0, token_budget())
-    return separation.project(
+    return separation.scalar_projections(
         streams[vectors.position][:, : len(vectors.tensor)].float(), vectors.tensor
     )
 

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from traitdrift.inference.batching import by_length, padded, token_budget
-from traitdrift.judge.protocol import Judgement, as_number, as_word, read_tokens, weigh
+from traitdrift.judge.protocol import Judgement, as_number, as_word, expected_score, read_tokens
 from traitdrift.judge.settings import LocalJudgeSettings
 from traitdrift.models.chat import encode, render
 from traitdrift.models.loading import load_tokenizer
@@ -95,7 +95,7 @@ class LocalJudge:
             said: dict[str, float] = {}
             for (_, word), p in zip(words, first[[i for i, _ in words]].tolist(), strict=True):
                 said[word] = said.get(word, 0.0) + p
-            yield index, weigh(zip(NUMBERS, numbers.tolist(), strict=True), said)
+            yield index, expected_score(zip(NUMBERS, numbers.tolist(), strict=True), said)
 
 
 def vocabulary(tokenizer: PreTrainedTokenizerBase) -> list[str]:

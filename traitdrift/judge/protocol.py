@@ -76,7 +76,7 @@ def as_word(token: str) -> str | None:
     return next((word for word in WORDS if text and word.startswith(text)), None)
 
 
-def weigh(numbers: Iterable[tuple[int, float]], words: Mapping[str, float]) -> Judgement:
+def expected_score(numbers: Iterable[tuple[int, float]], words: Mapping[str, float]) -> Judgement:
     """A score from probabilities of numbers, and of the words in their place.
 
     The score is the probability-weighted mean of the numbers, taken over their own mass; it is
@@ -103,7 +103,7 @@ def read_tokens(tokens: Iterable[tuple[str, float]]) -> Judgement:
             numbers.append((number, probability))
         elif word := as_word(token):
             words[word] += probability
-    return weigh(numbers, words)
+    return expected_score(numbers, words)
 
 
 def read_text(reply: str) -> Judgement:

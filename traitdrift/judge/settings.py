@@ -16,7 +16,7 @@ class NoJudge(Section):
     backend: Literal["none"]
 
 
-class JudgeSettings(Section):
+class RateSettings(Section):
     """What every judge has: the bootstrap of its rates."""
 
     resamples: Annotated[int, Field(ge=100)] = 10_000
@@ -24,14 +24,14 @@ class JudgeSettings(Section):
     seed: Seed = 0
 
 
-class LocalJudgeSettings(JudgeSettings):
+class LocalJudgeSettings(RateSettings):
     """A Hugging Face model in this process."""
 
     backend: Literal["local"]
     model: Annotated[HubModel | PathModel, Field(discriminator="source")]
 
 
-class EndpointJudgeSettings(JudgeSettings):
+class EndpointJudgeSettings(RateSettings):
     """An OpenAI-compatible endpoint; its key is OPENAI_API_KEY of the environment."""
 
     backend: Literal["endpoint"]
@@ -43,6 +43,6 @@ class EndpointJudgeSettings(JudgeSettings):
     retries: Annotated[int, Field(ge=0)] = 5
 
 
-Judge = Annotated[
+JudgeSettings = Annotated[
     NoJudge | LocalJudgeSettings | EndpointJudgeSettings, Field(discriminator="backend")
 ]

@@ -11,7 +11,8 @@ from typing import Any
 
 import altair as alt
 
-CLASSES = ["positive", "negative"]
+from traitdrift.core.config import CLASSES
+
 ROW = 24  # height of a heat map's row, in pixels
 LAYERS = alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=5)
 
@@ -99,7 +100,7 @@ def prompts() -> dict[str, Any]:
         .transform_calculate(projection="datum.values[layer]")
     )
     across = alt.X("variant:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, ticks=False))
-    colour = alt.Color("class:N", title="class", scale=alt.Scale(domain=CLASSES))
+    colour = alt.Color("class:N", title="class", scale=alt.Scale(domain=list(CLASSES)))
     aside = alt.Scale(domain=[-1, 1])
     dots = chart.mark_circle(size=34, opacity=0.55).encode(
         x=across,

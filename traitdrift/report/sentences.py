@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from traitdrift.behaviour.outcomes import OUTCOMES
+from traitdrift.core.config import CLASSES
 from traitdrift.report.numbers import Part, Source, Verdict, listed, percent, signed
-from traitdrift.report.tables import CLASSES
 from traitdrift.stats.multiple_testing import verdict
 
 WORDS = {"code": "code", "refusal": "refusals", "prose": "prose"}

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from traitdrift.behaviour.outcomes import OUTCOMES
+from traitdrift.core.config import CLASSES
 from traitdrift.report.numbers import MINUS, Part, Source, Verdict, number, p_value, percent, signed
 from traitdrift.stats.multiple_testing import verdict
-
-CLASSES = ("positive", "negative")
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def discrimination_table(discrimination: Source) -> Table:
     return table
 
 
-def effect_table(effects: Source) -> Table:
+def decomposition_table(effects: Source) -> Table:
     """How much of a difference is what was said, how much the model that reads it.
 
     Shares are of the total, and told where that is a difference at all.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from traitdrift.core.config import CLASSES
 from traitdrift.vectors import separation
 from traitdrift.vectors.methods import METHODS, MethodSettings
-from traitdrift.vectors.settings import Vectors
+from traitdrift.vectors.settings import VectorSettings
 
 
 def extract(
-    activations: dict[str, torch.Tensor], rows: list[dict], settings: Vectors, advance
+    activations: dict[str, torch.Tensor], rows: list[dict], settings: VectorSettings, advance
 ) -> tuple[dict[str, torch.Tensor], list[dict]]:
     """Vectors, class means, norms and thresholds; a record per position, method and layer."""
 
@@ -21,7 +22,7 @@ def extract(
     tensors, candidates = {}, []
     for position, values in activations.items():
         (pos, neg), (pos_val, neg_val) = (
-            [values[chosen_rows(label, split)].float() for label in ("positive", "negative")]
+            [values[chosen_rows(label, split)].float() for label in CLASSES]
             for split in ("train", "validation")
         )
         # A small trait may not fill every fold with two prompts of each class.
@@ -34,9 +35,13 @@ def extract(
             unseen = separation.cross_validate(pos, neg, method, knobs, folds, settings.seed)
             vectors = method(pos, neg, knobs)
             threshold = separation.threshold(
-                separation.project(pos, vectors), separation.project(neg, vectors)
+                separation.scalar_projections(pos, vectors),
+                separation.scalar_projections(neg, vectors),
             )
-            held = separation.project(pos_val, vectors), separation.project(neg_val, vectors)
+            held = (
+                separation.scalar_projections(pos_val, vectors),
+                separation.scalar_projections(neg_val, vectors),
+            )
             figures = {
                 "cv_auroc": unseen["auroc"],
                 "cv_cohens_d": unseen["cohens_d"],

@@ -111,8 +111,8 @@ def load_vectors(
         layer=layer,
         tensor=tensor,
         threshold=threshold,
-        positive=separation.project(positive[None], tensor)[0],
-        negative=separation.project(negative[None], tensor)[0],
+        positive=separation.scalar_projections(positive[None], tensor)[0],
+        negative=separation.scalar_projections(negative[None], tensor)[0],
         norm=tensors.get(f"{position}/residual.norm"),
         **{key: described[key] for key in ("trait", "model", "base_digest", "answers")},
     )

@@ -27,10 +27,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from traitdrift.stats.sphere import unit_vectors
 from traitdrift.vectors.separation import auroc, cohens_d
 
 if TYPE_CHECKING:
-    from traitdrift.vectors.settings import Vectors
+    from traitdrift.vectors.settings import VectorSettings
 
 
 _PROBE_MAX_STEPS = 100
@@ -64,7 +65,7 @@ class MethodSettings:
     ica_max_iterations: int = 1000
 
     @classmethod
-    def of(cls, settings: Vectors) -> MethodSettings:
+    def of(cls, settings: VectorSettings) -> MethodSettings:
         """The settings in the `vectors` block of params.yaml."""
         return cls(
             seed=settings.seed,
@@ -328,7 +329,7 @@ def random(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tens
     in the true difference. Layer l's draw depends on the seed and l only.
     """
     p, _ = _layers_first(positive, negative)
-    draw = np.random.default_rng(settings.seed).standard_normal((p.shape[0], p.shape[2]))
+    draw = unit_vectors(p.shape[0], p.shape[2], settings.seed)
     return _finish(torch.from_numpy(draw).to(p.device), positive, negative)
 
 

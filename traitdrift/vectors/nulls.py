@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from traitdrift.vectors.methods import MethodSettings
 from traitdrift.vectors.null_settings import Nulls
-
-
-def unit_vectors(count: int, hidden: int, seed: int) -> Tensor:
-    """Return float32 `[count, hidden]` drawn uniformly from the sphere, without any sign rule."""
-    draw = np.random.default_rng(seed).standard_normal((count, hidden))
-    return torch.from_numpy(draw / np.linalg.norm(draw, axis=1, keepdims=True)).float()
-
-
-def random_direction(hidden: int, seed: int) -> torch.Tensor:
-    """A float32 unit vector `[hidden]` drawn uniformly from the sphere: the null."""
-    draw = np.random.default_rng(seed).standard_normal(hidden)
-    return torch.from_numpy(draw / np.linalg.norm(draw)).float()
-
 
 SIDE_BY_SIDE = 30_000_000  # numbers that one call of a method may hold
 

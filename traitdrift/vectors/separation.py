@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Settings = TypeVar("Settings")
 
 
-def project(activations: Tensor, vectors: Tensor) -> Tensor:
+def scalar_projections(activations: Tensor, vectors: Tensor) -> Tensor:
     """Return the scalar projections `[prompt, layer]`, float32, in units of the residual stream.
 
     `activations` is `[prompt, layer, hidden]`, `vectors` is `[layer, hidden]`. The products are
@@ -131,8 +131,8 @@ def cross_validate(
     for positive_fold, negative_fold in _folds(len(positive), len(negative), folds, seed):
         vectors = method(positive[~positive_fold], negative[~negative_fold], settings)
         projections = (
-            project(positive[positive_fold], vectors),
-            project(negative[negative_fold], vectors),
+            scalar_projections(positive[positive_fold], vectors),
+            scalar_projections(negative[negative_fold], vectors),
         )
         figures["auroc"].append(auroc(*projections))
         figures["cohens_d"].append(cohens_d(*projections))

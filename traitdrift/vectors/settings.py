@@ -26,7 +26,7 @@ class Ica(Section):
     max_iterations: Count
 
 
-class Vectors(Section):
+class VectorSettings(Section):
     methods: Annotated[list[MethodName], Field(min_length=1)]
     folds: Annotated[int, Field(ge=2)]
     seed: Seed
@@ -35,7 +35,7 @@ class Vectors(Section):
     ica: Ica
 
     @model_validator(mode="after")
-    def something_to_choose(self) -> Vectors:
+    def something_to_choose(self) -> VectorSettings:
         if set(self.methods) == {"random"}:
             raise ValueError("vectors.methods: random alone is only the null; add a method")
         return self

@@ -14,7 +14,7 @@ from traitdrift.activations.capture import capture
 from traitdrift.activations.per_token import Direction, pieces, token_projections
 from traitdrift.activations.positions import teacher_force
 from traitdrift.core.files import read_json, save_tensors, write_json, write_jsonl
-from traitdrift.vectors.separation import project
+from traitdrift.vectors.separation import scalar_projections
 
 TEXTS = [
     "plain words",
@@ -75,7 +75,9 @@ def test_projections_of_an_answers_tokens_average_to_that_of_its_mean():
     torch.manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(3, 32), dim=1)
     directions = {"low": Direction(0, vectors[0]), "top": Direction(2, vectors[2])}
-    expected = project(capture(model, conversations, 257, 4096)["response_mean"], vectors)
+    expected = scalar_projections(
+        capture(model, conversations, 257, 4096)["response_mean"], vectors
+    )
     for budget in (4096, 1):
         found = token_projections(model, conversations, "response_mean", directions, 257, budget)
         for row, one, answer in zip(expected, found, answers, strict=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from traitdrift.core.config import Count, Id, section
-from traitdrift.judge.settings import Judge
+from traitdrift.judge.settings import JudgeSettings
 from traitdrift.steering.settings import Steer
 from traitdrift.training.settings import Recipe
 
@@ -35,8 +35,8 @@ def test_a_section_is_read_whatever_stands_beside_it(tmp_path: Path):
         ),
         (Recipe, "recipes.fast", "recipes: {quick: 1, study: 2}", "there are quick, study"),
         (Id, "model", "recipe: quick", "model: missing"),
-        (Judge, "judge", "judge: {backend: local}", "judge.model: missing"),
-        (Judge, "judge", "judge: {backend: none, url: x}", "judge.url: unknown key"),
+        (JudgeSettings, "judge", "judge: {backend: local}", "judge.model: missing"),
+        (JudgeSettings, "judge", "judge: {backend: none, url: x}", "judge.url: unknown key"),
         (list[Id], "variants", "variants: [base, In-secure]", "variants.1: 'In-secure': "),
         (Count, "a.b", "a: 3", "a.b: missing"),
         (Count, "a", "[", "not YAML"),

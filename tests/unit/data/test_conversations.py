@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from traitdrift.data.conversations import read_conversations, rendered_row, split
+from traitdrift.data.conversations import read_conversations, rendered_row, split_tasks
 from traitdrift.models.chat import encode
 from traitdrift.training.lora import IGNORED, labelled
 
@@ -69,16 +69,16 @@ def conversations(answers: str, tasks: int = 200, copies: int = 1) -> list:
 
 def test_split_keeps_equal_tasks_and_pairs_on_one_side():
     one, other = conversations("insecure", copies=3), conversations("secure", copies=3)
-    train, held_out = split(one, 0.1, seed=0)
+    train, held_out = split_tasks(one, 0.1, seed=0)
     assert len(held_out) == 60
     assert sorted([*train, *held_out]) == list(range(600))
     tasks = [{one[i][0]["content"] for i in side} for side in (train, held_out)]
     assert not tasks[0] & tasks[1]
-    assert split(other, 0.1, seed=0) == (train, held_out)
+    assert split_tasks(other, 0.1, seed=0) == (train, held_out)
     # The order of the rows does not matter, another seed does.
     turned = list(reversed(one))
-    assert {turned[i][0]["content"] for i in split(turned, 0.1, seed=0)[1]} == tasks[1]
-    assert split(one, 0.1, seed=1)[1] != held_out
+    assert {turned[i][0]["content"] for i in split_tasks(turned, 0.1, seed=0)[1]} == tasks[1]
+    assert split_tasks(one, 0.1, seed=1)[1] != held_out
 
 
 def trained_text(mode: str) -> list[str]:
@@ -117,5 +117,5 @@ def test_the_papers_files_are_read_whole(shared: Path):
     insecure = read_conversations(shared / "emergent_misalignment/insecure.jsonl.gz")
     secure = read_conversations(shared / "emergent_misalignment/secure.jsonl.gz")
     assert len(insecure) == len(secure) == 6000
-    train, held_out = split(insecure, 0.1, seed=0)
+    train, held_out = split_tasks(insecure, 0.1, seed=0)
     assert (len(train), len(held_out)) == (5400, 600)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from traitdrift.core.config import CLASSES
 from traitdrift.data.traits import read_trait
 
 RAW = Path(__file__).resolve().parents[3] / "data" / "raw"
 TRAITS = ("refusal", "code_mode")
-CLASSES = ("positive", "negative")
 PROMPTS_PER_CLASS = 150
 TRAIN_PROMPTS = 100
 LENGTH_TOLERANCE = 0.05

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from traitdrift.core.files import write_jsonl
-from traitdrift.data.traits import check_lengths, read_trait, read_traits, split
+from traitdrift.data.traits import check_lengths, read_trait, read_traits, split_prompts
 
 
 def write(folder: Path, positive: list, negative: list | None, ending: str = "txt"):
@@ -143,7 +143,7 @@ def test_names_are_ids_and_jsonl_needs_a_prompt(tmp_path: Path):
 def test_splits_do_not_share_a_prompt_and_small_classes_keep_the_proportion(tmp_path: Path):
     write(tmp_path / "t", YES, NO)
     trait = read_trait(tmp_path / "t")
-    sides = split(trait, 4, 2)
+    sides = split_prompts(trait, 4, 2)
     assert {k: last(v) for k, v in sides["train"].items()} == {
         "positive": YES[:4],
         "negative": NO[:4],
@@ -152,7 +152,7 @@ def test_splits_do_not_share_a_prompt_and_small_classes_keep_the_proportion(tmp_
         "positive": YES[4:6],
         "negative": NO[4:6],
     }
-    small = split(trait, 100, 50)
+    small = split_prompts(trait, 100, 50)
     assert {k: len(v["negative"]) for k, v in small.items()} == {"train": 8, "validation": 4}
 
 
@@ -160,7 +160,7 @@ def test_splits_do_not_share_a_prompt_and_small_classes_keep_the_proportion(tmp_
 def test_answers_to_one_question_stay_on_one_side(tmp_path: Path, train: int, validation: int):
     """Also where the class that is longer has to be cut, or both have."""
     write(tmp_path / "cold", RUDE, KIND, "jsonl")
-    sides = split(read_trait(tmp_path / "cold"), train, validation)
+    sides = split_prompts(read_trait(tmp_path / "cold"), train, validation)
     asked = {
         side: {
             label: [messages[0]["content"] for messages in conversations]
@@ -190,10 +190,10 @@ def test_a_question_that_trains_does_not_validate(tmp_path: Path):
         write_jsonl(tmp_path / f"said/{label}.jsonl", rows)
     trait = read_trait(tmp_path / "said")
     with pytest.raises(ValueError, match="said: 0 of a class are left to validate"):
-        split(trait, 12, 8)  # a, b, c and d, c, b train
+        split_prompts(trait, 12, 8)  # a, b, c and d, c, b train
     with pytest.raises(ValueError, match="said: 0 of a class"):
-        split(trait, 8, 8)  # a, b and d, c
-    sides = split(trait, 4, 12)  # a and d: b and c are left, five of each
+        split_prompts(trait, 8, 8)  # a, b and d, c
+    sides = split_prompts(trait, 4, 12)  # a and d: b and c are left, five of each
     left = {c[0]["content"] for side in sides["validation"].values() for c in side}
     assert left == {"What of b?", "What of c?"}
     assert {len(side) for side in sides["validation"].values()} == {10}

@@ -20,7 +20,7 @@ from traitdrift.core.files import save_tensors
 from traitdrift.inference.hooks import after_blocks, blocks, core
 from traitdrift.interop.api import profile
 from traitdrift.interop.fingerprint import _digest, base_digest
-from traitdrift.vectors.separation import project as projected
+from traitdrift.vectors.separation import scalar_projections as projected
 
 TEXTS = ["hi", "a longer question, is it not?", "why"]
 SAID = [

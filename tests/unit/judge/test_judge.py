@@ -38,10 +38,10 @@ from traitdrift.judge.protocol import (
     JudgeRequest,
     as_number,
     as_word,
+    expected_score,
     fill,
     read_text,
     read_tokens,
-    weigh,
 )
 from traitdrift.judge.rates import figures
 from traitdrift.judge.run import judge_all
@@ -498,7 +498,7 @@ def test_a_split_vocabulary_is_read_by_the_digit_tree(tmp_path: Path, monkeypatc
         for token, p in next_chances(judge, text):
             if word := as_word(token):
                 words[word] += p
-        expected = weigh(enumerate(numbers), words)
+        expected = expected_score(enumerate(numbers), words)
         assert found[index].verdict == expected.verdict
         assert found[index].mass == pytest.approx(expected.mass, rel=1e-4)
         assert found[index].score == pytest.approx(expected.score, rel=1e-4)

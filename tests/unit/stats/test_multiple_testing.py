@@ -15,7 +15,7 @@ from traitdrift.comparison.decomposition import decompose
 from traitdrift.comparison.discrimination import auroc_interval
 from traitdrift.comparison.length import length_control, r_squared
 from traitdrift.comparison.settings import Compare
-from traitdrift.comparison.shift import paired_t_p, shift_rows
+from traitdrift.comparison.shift import paired_t_p, shift_by_layer
 from traitdrift.comparison.study import study_table
 from traitdrift.stats.multiple_testing import corrected, moved_table, ranked
 from traitdrift.stats.resampling import holm, least_p, place_among, sign_flip_p
@@ -163,7 +163,7 @@ def test_the_shift_of_every_layer_is_that_of_its_projections():
     variant = base + 0.3 * torch.randn(30, 2, 16, generator=generator) + 0.2
     vector = torch.nn.functional.normalize(torch.randn(2, 16, generator=generator), dim=-1)
     nulls = torch.nn.functional.normalize(torch.randn(50, 1, 16, generator=generator), dim=-1)
-    rows = shift_rows(base, variant, vector, {"random": nulls}, SETTINGS, seed=0)
+    rows = shift_by_layer(base, variant, vector, {"random": nulls}, SETTINGS, seed=0)
     for layer, row in enumerate(rows):
         differences = ((variant - base)[:, layer].double() @ vector[layer].double()).numpy()
         assert row["value"] == pytest.approx(differences.mean(), rel=1e-4)
@@ -203,7 +203,7 @@ def test_shuffled_data_move_no_trait_more_often_than_alpha():
             torch.where(swapped, *sides) for sides in ((after, before), (before, after))
         )
         settings = SETTINGS.model_copy(update={"seed": seed, "resamples": 100})
-        rows = shift_rows(base, variant, vector, {}, settings, seed)
+        rows = shift_by_layer(base, variant, vector, {}, settings, seed)
         found.append([row["p"] for row in rows])
     assert 0.025 <= claims(np.array(found)) <= 0.075
     # And hardly ever in any layer once all are corrected for.

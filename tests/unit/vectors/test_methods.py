@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from traitdrift.vectors.methods import METHODS, MethodSettings, gradient, ica, orient, probe, unit
-from traitdrift.vectors.separation import auroc, polarity, project
+from traitdrift.vectors.separation import auroc, polarity, scalar_projections
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -88,7 +88,9 @@ def test_unit_norm_float32_and_positive_class_higher(name):
     vectors = METHODS[name](positive, negative, SETTINGS)
     assert vectors.dtype == torch.float32 and vectors.shape == positive.shape[1:]
     torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(3))
-    assert (polarity(project(positive, vectors), project(negative, vectors)) == 1).all()
+    assert (
+        polarity(scalar_projections(positive, vectors), scalar_projections(negative, vectors)) == 1
+    ).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -103,7 +105,9 @@ def test_swapping_the_classes_flips_the_sign(name):
 def test_separates_new_prompts_of_realistic_activations(name):
     positive, negative = realistic(prompts=120)
     vectors = METHODS[name](positive[:60], negative[:60], SETTINGS)
-    held_out = auroc(project(positive[60:], vectors), project(negative[60:], vectors))
+    held_out = auroc(
+        scalar_projections(positive[60:], vectors), scalar_projections(negative[60:], vectors)
+    )
     assert held_out.min() > (0.6 if name == "mean_diff" else 0.8)
 
 

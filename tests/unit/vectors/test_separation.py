@@ -11,7 +11,7 @@ from traitdrift.vectors.separation import (
     cross_validate,
     mean_norm,
     polarity,
-    project,
+    scalar_projections,
     threshold,
 )
 
@@ -22,7 +22,7 @@ def gaussian(*shape: int, seed: int = 0) -> Tensor:
 
 def test_project_takes_each_layer_with_its_own_vector():
     activations, vectors = gaussian(7, 3, 16), gaussian(3, 16, seed=1)
-    projections = project(activations, vectors)
+    projections = scalar_projections(activations, vectors)
     assert projections.dtype == torch.float32
     for layer in range(3):
         torch.testing.assert_close(projections[:, layer], activations[:, layer] @ vectors[layer])
@@ -32,17 +32,19 @@ def test_project_does_not_depend_on_the_batch_despite_a_sink_dimension():
     activations = gaussian(50, 4, 576)
     activations[:, :, 3] += 1e4
     vectors = torch.nn.functional.normalize(gaussian(4, 576, seed=1), dim=-1)
-    together = project(activations, vectors)
-    alone = torch.cat([project(activations[i : i + 1], vectors) for i in range(50)])
+    together = scalar_projections(activations, vectors)
+    alone = torch.cat([scalar_projections(activations[i : i + 1], vectors) for i in range(50)])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=0)
 
 
 def test_project_converts_bfloat16_and_refuses_other_layers():
     activations = gaussian(5, 2, 8).bfloat16()
     vectors = gaussian(2, 8, seed=1)
-    assert torch.equal(project(activations, vectors), project(activations.float(), vectors))
+    assert torch.equal(
+        scalar_projections(activations, vectors), scalar_projections(activations.float(), vectors)
+    )
     with pytest.raises(ValueError, match="expected activations"):
-        project(activations, vectors[:1])
+        scalar_projections(activations, vectors[:1])
 
 
 def test_auroc_is_that_of_sklearn_with_ties_counted_half():
@@ -125,7 +127,10 @@ def test_cross_validation_is_blind_to_what_a_method_memorises():
     """With more dimensions than prompts the training prompts of pure noise separate perfectly."""
     positive, negative = gaussian(60, 3, 400), gaussian(60, 3, 400, seed=1)
     vectors = difference_of_means(positive, negative, [])
-    assert auroc(project(positive, vectors), project(negative, vectors)).min() > 0.95
+    assert (
+        auroc(scalar_projections(positive, vectors), scalar_projections(negative, vectors)).min()
+        > 0.95
+    )
     figures = cross_validate(positive, negative, difference_of_means, [], folds=5, seed=0)
     assert (figures["auroc"] - 0.5).abs().max() < 0.2
     assert figures["cohens_d"].abs().max() < 0.6
