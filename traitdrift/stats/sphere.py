@@ -6,6 +6,6 @@ import numpy as np
 
 
 def unit_vectors(count: int, width: int, seed: int) -> np.ndarray:
-    """Float64 `[count, width]` of unit norm, uniform on the sphere (scaled normals: Muller 1959)."""
+    """Float64 unit vectors `[count, width]`, uniform on the sphere (Muller 1959: normals, scaled)."""
     draw = np.random.default_rng(seed).standard_normal((count, width))
     return draw / np.linalg.norm(draw, axis=1, keepdims=True)
