@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 import pytest
 from lab import Lab, started
 
@@ -15,6 +17,13 @@ SHARED = ROOT.parent / "shared" / "data"
 
 # Stages are run from the root (`python -m stages.NAME`); tests import them from there too.
 sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """What the commands of a test left at work ends with it, also where it fails."""
+    yield
+    commands.end_all()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 from copies import ROOT, set_params, working_copy
 from ruamel.yaml import YAML
@@ -17,11 +18,9 @@ PIPELINE = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
 
 def run(where: Path, *command: str) -> subprocess.CompletedProcess:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
+    return commands.run(
         command,
         cwd=where,
-        capture_output=True,
-        text=True,
         env={**os.environ, "PATH": programs, "PRE_COMMIT_HOME": str(where / ".git/pre-commit")},
     )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from pathlib import Path
 
+import commands
 import pytest
 from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
@@ -111,12 +113,9 @@ def test_no_output_persists_and_no_path_is_absolute():
 
 
 def test_light_stages_import_no_torch():
-    import subprocess
-    import sys
-
     for name in ("synthesize", "behaviour", "judge", "subject", "figures", "report"):
         code = f"import sys, stages.{name}; sys.exit('torch' in sys.modules)"
-        assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0, name
+        assert commands.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0, name
 
 
 def test_an_experiment_changes_only_the_line_of_its_parameter(tmp_path: Path):

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 import pandas
 import pytest
 
@@ -77,14 +78,10 @@ def server(smoke) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", "models/base"]
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port)],
-        cwd=smoke.path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    program = str(Path(sys.executable).with_name("transformers"))
+    command = [program, "serve", "models/base", "--host", "127.0.0.1", "--port", str(port)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with commands.started(command, cwd=smoke.path, **quiet) as process:
         end = time.monotonic() + SECONDS
         while True:
             assert process.poll() is None, "transformers serve ended"
@@ -93,11 +90,8 @@ def server(smoke) -> Iterator[str]:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
                     break
             except (urllib.error.URLError, OSError):
-                time.sleep(0.5)
+                time.sleep(0.1)
         yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def endpoint(url: str, **changes: object) -> dict[str, object]:

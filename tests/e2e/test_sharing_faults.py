@@ -16,7 +16,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import commands
 import pytest
 from copies import ROOT
 from remotes import KINDS, Remote, apart, shared_cache, stored
@@ -33,24 +35,17 @@ class Project:
     path: Path
     environment: dict[str, str]
 
-    def start(self, *command: str, **options) -> subprocess.Popen:
+    def within(self) -> dict[str, Any]:
+        """Where and with what environment a command of this researcher runs."""
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return subprocess.Popen(
-            command,
-            cwd=self.path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": programs, **self.environment},
-            **options,
-        )
+        own = {"PYTHONPATH": str(ROOT), "PATH": programs, **self.environment}
+        return {"cwd": self.path, "stderr": subprocess.STDOUT, "env": {**os.environ, **own}}
 
     def run(self, *command: str, ok: bool = True, **options) -> str:
         """What a command printed; it succeeds, or fails where `ok` is False."""
-        process = self.start(*command, **options)
-        told = process.communicate(timeout=120)[0]
-        assert (process.returncode == 0) == ok, told
-        return told
+        done = commands.run(command, seconds=120, **self.within(), **options)
+        assert (done.returncode == 0) == ok, done.stdout
+        return done.stdout
 
     def points(self, settings: dict[str, str]) -> None:
         for key, value in settings.items():
@@ -168,11 +163,10 @@ def test_a_push_that_is_killed_in_the_middle(lab: Lab):
     before = lab.a.cache()
     with WeakLine(lab.remote.port, after=LARGE // 2, hangs=True) as line:
         lab.a.points(lab.through(line.port))
-        process = lab.a.start("dvc", "push")
-        assert line.broken.wait(60)
-        assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        with commands.started(["dvc", "push"], stdout=subprocess.DEVNULL, **lab.a.within()) as push:
+            assert line.broken.wait(60)
+            assert push.poll() is None
+            push.send_signal(signal.SIGKILL)
     assert lab.a.cache() == before
     assert whole(lab.remote) and stored(lab.a.digest("large")) not in lab.remote.files()
     lab.a.points(lab.through(lab.remote.port))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import commands
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,12 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def working_copy(into: Path) -> Path:
     """A git repository with the tracked and not ignored files of this one, as they are now."""
-    listed = subprocess.run(
+    listed = commands.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         check=True,
-        capture_output=True,
-        text=True,
     ).stdout
     for name in filter(None, listed.split("\0")):
         source = ROOT / name
@@ -35,7 +33,7 @@ def working_copy(into: Path) -> Path:
         ["git", "add", "--all"],
         ["git", "commit", "--quiet", "--message", "copy"],
     ):
-        subprocess.run(command, cwd=into, check=True)
+        commands.run(command, cwd=into, check=True)
     return into
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 from copies import ROOT, set_params
 from dvc.repo import Repo
 
@@ -106,7 +107,7 @@ class Lab:
         self.path = path
 
     def git(self, *arguments: str) -> None:
-        subprocess.run(["git", *arguments], cwd=self.path, check=True, capture_output=True)
+        commands.run(["git", *arguments], cwd=self.path, check=True)
 
     def commit(self) -> None:
         self.git("add", "--all")
@@ -122,12 +123,9 @@ class Lab:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command of this environment, in the lab; not in a terminal."""
-        return subprocess.run(
+        return commands.run(
             [sys.executable, "-m", *arguments],
             cwd=self.path,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
@@ -152,7 +150,7 @@ def started(path: Path, elsewhere: Path) -> Lab:
     for folder in (path, elsewhere):
         folder.mkdir()
         for command in ("init --quiet", "config user.name tests", "config user.email t@localhost"):
-            subprocess.run(["git", *command.split()], cwd=folder, check=True)
+            commands.run(["git", *command.split()], cwd=folder, check=True)
     other, lab = Lab(elsewhere), Lab(path)
     other.write("words.txt", "one two three\n")
     other.commit()

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import commands
 import requests
 from botocore.config import Config
 from system import needs
@@ -45,17 +46,8 @@ def wait_for(port: int, process: subprocess.Popen, log: Path, seconds: float = 6
     raise AssertionError(f"no answer in {seconds} s:\n{log.read_text()}")
 
 
-def stop(process: subprocess.Popen) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def make_key(file: Path) -> Path:
-    subprocess.run(
+    commands.run(
         [
             needs("ssh-keygen", "openssh-client"),
             *("-q", "-t", "ed25519", "-N", "", "-f", str(file)),
@@ -106,13 +98,10 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
     }
     config = folder / "sshd_config"
     config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-    with log.open("w") as out:
-        process = subprocess.Popen([sshd, "-D", "-e", "-f", str(config)], stderr=out)
-    try:
+    command = [sshd, "-D", "-e", "-f", str(config)]
+    with log.open("w") as out, commands.started(command, stderr=out) as process:
         wait_for(port, process, log)
         yield SshServer(port, user, key, log)
-    finally:
-        stop(process)
 
 
 @dataclass(frozen=True)
@@ -149,13 +138,8 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     """moto in a process of its own, one bucket, one user; who is not that user is refused."""
     folder.mkdir(parents=True)
     port, log = free_port(), folder / "moto.log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-            stdout=out,
-            stderr=out,
-        )
-    try:
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with log.open("w") as out, commands.started(command, stdout=out, stderr=out) as process:
         wait_for(port, process, log)
         endpoint = f"http://127.0.0.1:{port}"
         client("s3", endpoint, "setup", "setup").create_bucket(Bucket=BUCKET)
@@ -167,8 +151,6 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         key = iam.create_access_key(UserName="researcher")["AccessKey"]
         requests.post(f"{endpoint}/moto-api/reset-auth", data=b"0").raise_for_status()
         yield S3Server(port, key["AccessKeyId"], key["SecretAccessKey"], log)
-    finally:
-        stop(process)
 
 
 class WeakLine:

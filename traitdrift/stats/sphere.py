@@ -6,6 +6,6 @@ import numpy as np
 
 
 def unit_vectors(count: int, width: int, seed: int) -> np.ndarray:
-    """Float64 unit vectors `[count, width]`, uniform on the sphere (Muller 1959: normals, scaled)."""
+    """Float64 unit vectors `[count, width]`, uniform: normal draws, scaled (Muller 1959)."""
     draw = np.random.default_rng(seed).standard_normal((count, width))
     return draw / np.linalg.norm(draw, axis=1, keepdims=True)

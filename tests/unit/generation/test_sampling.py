@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections import Counter
 
+import commands
 import pytest
 import tiny
 import torch
@@ -66,10 +66,8 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 generate(model, [SamplingRequest([5, 6, 7])] * 64, max_tokens=1, pad=0, budget=1000)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    told = subprocess.run(
+    told = commands.run(
         [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     ).stdout

@@ -6,14 +6,15 @@ import json
 import math
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import commands
 import numpy as np
 import pandas
 import pytest
@@ -599,33 +600,29 @@ def test_a_local_judge_scores_alike_twice_and_from_scratch(workspace, tmp_path: 
     assert json.loads(made[0])["judge"]["id"] == "judge"
 
 
-def run_stage(path: Path, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "stages.judge", "base"],
-        cwd=path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
-    )
+STAGE = [sys.executable, "-m", "stages.judge", "base"]
+
+
+def within(path: Path, **environment: str) -> dict[str, Any]:
+    """Where and with what environment the stage runs as a command."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
+    return {"cwd": path, "env": environment}
 
 
 def test_a_killed_run_loses_no_score_that_it_had(workspace):
     """Killed while the fifth request waits: the first four are not asked again."""
     with ChatServer(chances, {4: "slow", 5: "slow"}) as server:
         path = workspace(backend="endpoint", url=server.url, model="m", concurrency=1)
-        process = run_stage(path, OPENAI_API_KEY="key")
-        end = time.monotonic() + 60
-        while len(server.requests) < 5 and time.monotonic() < end:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        with commands.started(STAGE, **within(path, OPENAI_API_KEY="key")) as process:
+            end = time.monotonic() + 60
+            while len(server.requests) < 5 and time.monotonic() < end:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
         kept = len(next((path / ".judge").iterdir()).read_text().splitlines())
         assert kept == 4
         assert not (path / "metrics/judge/base.json").exists()
         before = len(server.requests)
-        done = run_stage(path, OPENAI_API_KEY="key")
-        assert done.wait() == 0, done.communicate()
+        commands.run(STAGE, **within(path, OPENAI_API_KEY="key"), check=True)
         assert len(server.requests) - before == 6 - kept
 
 
@@ -635,11 +632,10 @@ def test_wrong_input_is_one_line_that_names_the_stage(workspace):
         ({}, "OPENAI_API_KEY is not set"),
         ({"OPENAI_API_KEY": "key"}, "http://127.0.0.1:9/v1: "),
     ):
-        process = run_stage(path, **environment)
-        _, errors = process.communicate()
-        last = errors.strip().splitlines()[-1]
-        assert process.returncode == 1 and last.startswith("judge@base: ") and told in last
-        assert "Traceback" not in errors
+        done = commands.run(STAGE, **within(path, **environment))
+        last = done.stderr.strip().splitlines()[-1]
+        assert done.returncode == 1 and last.startswith("judge@base: ") and told in last
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -670,13 +666,9 @@ def test_a_backend_imports_its_own_libraries_alone():
         "print(*sorted({{'torch', 'openai'}} & set(sys.modules)))"
     )
     for module, expected in (("protocol", ""), ("endpoint", "openai")):
-        done = subprocess.run(
-            [sys.executable, "-c", code.format(module)], cwd=ROOT, capture_output=True, text=True
-        )
+        done = commands.run([sys.executable, "-c", code.format(module)], cwd=ROOT)
         assert done.stdout.strip() == expected, done.stderr
-    local = subprocess.run(
-        [sys.executable, "-c", code.format("local")], cwd=ROOT, capture_output=True, text=True
-    )
+    local = commands.run([sys.executable, "-c", code.format("local")], cwd=ROOT)
     assert "openai" not in local.stdout
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import pty
-import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 from copies import ROOT
 from lab import Lab
@@ -141,12 +141,11 @@ def test_no_terminal_no_removal(shrunk: Lab):
 def test_it_asks_first(shrunk: Lab, answer: bytes, left: int):
     ours, theirs = pty.openpty()
     os.write(ours, answer)
-    subprocess.run(
+    commands.run(
         [sys.executable, "-m", "traitdrift", "prune"],
         cwd=shrunk.path,
         stdin=theirs,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
     )
     os.close(ours)
     os.close(theirs)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from urllib.parse import unquote
 
+import commands
 import pytest
 import requests
 import rocrate
@@ -37,7 +37,7 @@ OF_1_1 = {
 
 def tracked() -> list[str]:
     listed = ["git", "ls-files", "-z"]
-    found = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    found = commands.run(listed, cwd=ROOT, check=True).stdout
     return [path for path in found.split("\0") if path and (ROOT / path).is_file()]
 
 
@@ -311,14 +311,14 @@ def clone(small, monkeypatch) -> tuple[Path, dict[str, Step]]:
         [*who, "commit", "--quiet", "--message", "a"],
         ["tag", "first"],
     ):
-        subprocess.run(["git", *command], cwd=root, check=True)
+        commands.run(["git", *command], cwd=root, check=True)
     monkeypatch.chdir(root)
     return root, steps
 
 
 def commit_of(root: Path, form: str) -> str:
     told = ["git", "log", "-1", f"--format={form}"]
-    return subprocess.run(told, cwd=root, capture_output=True, text=True).stdout.strip()
+    return commands.run(told, cwd=root).stdout.strip()
 
 
 def test_the_workspaces_crate_names_its_commit_and_whether_files_differ_from_it(clone, tmp_path):

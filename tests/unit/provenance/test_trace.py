@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import commands
 import pytest
 from copies import ROOT
 from dvc.repo import Repo
@@ -378,7 +378,7 @@ def test_stages_may_import_it_without_dvc_and_torch():
         "import sys, traitdrift.provenance.trace;"
         "sys.exit(any(m in sys.modules for m in ('dvc', 'torch')))"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    assert commands.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_upstream_names_who_makes_nothing(lab: Lab):

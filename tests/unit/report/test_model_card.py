@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import commands
 import pytest
 import tiny
 from copies import ROOT
@@ -311,11 +311,11 @@ def test_escaped_text_reads_as_it_was_written(text):
 
 def test_the_command_prints_or_writes_the_card(root, steps, card, monkeypatch):
     for command in (["init", "--quiet"], ["add", "metrics"]):
-        subprocess.run(["git", *command], cwd=root, check=True)
+        commands.run(["git", *command], cwd=root, check=True)
     who = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
-    subprocess.run(["git", *who, "commit", "--quiet", "--message", "a"], cwd=root, check=True)
+    commands.run(["git", *who, "commit", "--quiet", "--message", "a"], cwd=root, check=True)
     head = ["git", "rev-parse", "HEAD"]
-    commit = subprocess.run(head, cwd=root, capture_output=True, text=True).stdout.strip()
+    commit = commands.run(head, cwd=root).stdout.strip()
     monkeypatch.chdir(root)
     monkeypatch.setattr(cli, "lock_at", lambda _: steps)
 

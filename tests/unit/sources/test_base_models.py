@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 import tiny
 import torch
@@ -23,11 +24,9 @@ def base_model(work: Path, model: dict, **environment: str) -> subprocess.Comple
     """Run the stage in a working folder whose params.yaml chooses `model`."""
     work.mkdir(parents=True, exist_ok=True)
     set_params(work / "params.yaml", {"models.mine": model, "model": "mine"})
-    return subprocess.run(
+    return commands.run(
         [sys.executable, "-m", "stages.base_model"],
         cwd=work,
-        capture_output=True,
-        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
     )
 
@@ -96,11 +95,9 @@ def test_a_hub_model_is_pinned_and_its_weights_stay_in_the_cache(folder: Path, t
         "import torch; from pathlib import Path; from traitdrift.models.loading import load_model;"
         "print(load_model(Path('models/base'))(torch.tensor([[1, 2]])).logits.sum().item())"
     )
-    told = subprocess.run(
+    told = commands.run(
         [sys.executable, "-c", code],
         cwd=tmp_path / "work",
-        capture_output=True,
-        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), **offline},
     )
     expected = tiny.llama()(torch.tensor([[1, 2]])).logits.sum().item()

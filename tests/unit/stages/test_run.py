@@ -6,16 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def behaviour(work: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     (work / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    return subprocess.run(
+    return commands.run(
         [sys.executable, "-m", "stages.behaviour", "insecure"],
         cwd=work,
-        capture_output=True,
-        text=True,
         env={"PYTHONPATH": str(ROOT), **environment},
     )
 
