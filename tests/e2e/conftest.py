@@ -48,7 +48,7 @@ SMALL = {
     "respond_questions.max_tokens": 16,
     "steer.coefficients": [1.0],
     "steer.max_tokens": 8,
-    "steer.resamples": 500,
+    "steer_effects.resamples": 500,
 }
 
 

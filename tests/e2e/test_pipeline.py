@@ -231,6 +231,7 @@ def test_an_imported_adapter_is_a_variant_like_any_other(smoke, tmp_path):
                 "behaviour",
                 "judge",
                 "steer",
+                "steer_effects",
                 "tokens",
                 "capture_responses",
                 "discrimination",

@@ -11,7 +11,7 @@ from scipy import stats
 from traitdrift.comparison.length import length_control
 from traitdrift.comparison.settings import Compare
 from traitdrift.comparison.shift import paired_t_p, shift_table
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import (
     sign_flip_p,
