@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from lab import Lab as SmallLab
 from remotes import Remote, apart, shared_cache, stored
+from ruamel.yaml import YAML
 
 from traitdrift.lineage import File, Step, lock_at
 
@@ -99,10 +100,10 @@ class Researcher:
         found = (self.path / ".dvc/cache/files/md5").glob("*/*")
         return {path.parent.name + path.name for path in found if path.is_file()}
 
-    def records(self) -> list[str]:
-        """The lines of all records in the run cache."""
+    def recorded(self) -> set[str]:
+        """The commands of all records in the run cache."""
         found = (self.path / ".dvc/cache/runs").glob("*/*/*")
-        return [line for path in found for line in path.read_text().splitlines()]
+        return {YAML(typ="safe", pure=True).load(path.read_text())["cmd"] for path in found}
 
     def knows(self, remote: Remote) -> None:
         for key, value in remote.settings.items():
@@ -228,7 +229,7 @@ def test_a_colleague_runs_and_fetches_only_what_a_change_needs(lab: Lab):
     assert c.ran("dvc", "repro", *pulling, change.maker) == set()
     assert c.steps()[change.maker] == b.steps()[change.maker]
     # Of stages that write to metrics/ or plots/ DVC keeps no such record, as docs/sharing.md says.
-    commands = {line.removeprefix("cmd: ") for line in c.records() if line.startswith("cmd: ")}
+    commands = c.recorded()
     assert before[change.maker].command in commands
     others = change.for_all - {name for name in change.for_all if kept_by_dvc(before, {name})}
     assert others and commands.isdisjoint(before[name].command for name in others)
