@@ -91,6 +91,8 @@ def answer(line: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv, sys.path[0] = [module, *cells], folder
+    if threads := environment.get("OMP_NUM_THREADS"):  # which torch has read long ago
+        sys.modules["torch"].set_num_threads(int(threads))
     status = 1
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
