@@ -57,10 +57,10 @@ def shift_by_layer(
         "p_least": np.full(len(shift), least_p(len(differences), settings.permutations)),
         "t_p": paired_t_p(differences),
     }
-    moved = (variant.double() - base.double()).mean(0)
+    mean_shift = (variant.double() - base.double()).mean(0)
     for name, vectors in nulls.items():
         along = torch.einsum(
-            "nlh,lh->nl", vectors.double().expand(-1, len(moved), -1), moved
+            "nlh,lh->nl", vectors.double().expand(-1, len(mean_shift), -1), mean_shift
         ).numpy()
         figures[f"{name}_z"], figures[f"{name}_p"] = place_among(shift, along)
         figures[f"{name}_low"], figures[f"{name}_high"] = np.quantile(along, [0.025, 0.975], 0)

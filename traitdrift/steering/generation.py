@@ -125,8 +125,8 @@ def log_probabilities(
             ).logits
         for row, index in enumerate(batch):  # one at a time: a vocabulary in float32 is large
             length = len(pairs[index][0])
-            predicted, said = logits[row, : length - 1].float(), ids[row, 1:length]
-            values[index] = -functional.cross_entropy(predicted, said.to(predicted.device))
+            predicted, targets = logits[row, : length - 1].float(), ids[row, 1:length]
+            values[index] = -functional.cross_entropy(predicted, targets.to(predicted.device))
         advance(len(batch))
     return values.view(len(texts), len(interventions))
 
