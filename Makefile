@@ -15,9 +15,9 @@ repro: setup check
 test: announced setup lint
 	$(PYTHON) -m pytest
 
-# Minutes on two cores, as measured; a slow or busy machine takes twice as long.
+# Minutes on two free cores; where others work on them too, twice as many.
 announced:
-	@echo 'ruff, then pytest: unit (tiny models) 3 min, dag (dvc.yaml) 2, e2e (the real model) 14'
+	@echo 'ruff, then pytest, about: unit (tiny models) 4 min, dag (dvc.yaml) 2, e2e (real model) 20'
 
 # A and B are variants, experiments or revisions; `workspace` is what `subject` stands for now.
 A := base
