@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from traitdrift.generation.requests import QuestionSample
-from traitdrift.models.chat import Message
-
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from traitdrift.generation.requests import QuestionSample
+    from traitdrift.models.chat import Message
 
 
 def response_rows(

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from traitdrift.core.files import load_tensors, save_tensors
 from traitdrift.stats.sphere import unit_vectors
-from traitdrift.vectors.choice import Choice
-from traitdrift.vectors.methods import MethodSettings
-from traitdrift.vectors.null_settings import Nulls
+
+if TYPE_CHECKING:
+    from traitdrift.vectors.choice import Choice
+    from traitdrift.vectors.methods import MethodSettings
+    from traitdrift.vectors.null_settings import Nulls
 
 SIDE_BY_SIDE = 30_000_000  # numbers that one call of a method may hold
 RANDOM = "random"
