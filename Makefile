@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # Stages are run as `python -m stages.NAME`: by this environment's Python, wherever it is.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test announced diff table check lint setup lock clean
+.PHONY: repro test announced diff table check lint docs setup lock clean
 
 repro: setup check
 	dvc repro
@@ -43,6 +43,11 @@ check: setup
 lint: setup
 	ruff check .
 	ruff format --check .
+
+# The pages that nobody types, and the site, in docs/_build; a warning is an error.
+docs: setup
+	$(PYTHON) -m traitdrift pages
+	$(PYTHON) -m sphinx -W --keep-going -q -b html docs docs/_build
 
 setup: $(READY)
 

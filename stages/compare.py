@@ -1,6 +1,6 @@
 """metrics/compare/<variant>.json: for every trait, how far this variant moved from base.
 
-On the validation prompts, at the chosen vector in every layer and at the study's own choice.
+On the validation prompts, at the chosen vector in every layer and at the reference study's choice.
 """
 
 from __future__ import annotations

@@ -122,13 +122,14 @@ def steering_table(steer: Mapping[str, Source]) -> Table:
             row: list[Part | Verdict] = [condition]
             for outcome in OUTCOMES:
                 row.append(source.figure([*here, outcome], percent, ("rate", "low", "high")))
-                row.append(source.figure([*here, outcome, "difference"], _points))
+                row.append(source.figure([*here, outcome, "difference"], points))
             cost = source.figure([*here, "log_probability", "difference"], signed)
             table.rows.append([*row, cost])
     return table
 
 
-def _points(value: float) -> str:
+def points(value: float) -> str:
+    """A difference of shares, in percentage points."""
     return f"{100 * value:+.0f}".replace("-", MINUS)
 
 
