@@ -291,6 +291,15 @@ def deps() -> None:
     print(f"dvc.yaml: {', '.join(changed)}" if changed else "dvc.yaml: nothing to change")
 
 
+@app.command()
+def pages() -> None:
+    """Write the pages of docs/ that come from metrics/, params.yaml and dvc.yaml."""
+    from traitdrift.report.pages import write_pages
+
+    changed = write_pages(_top())
+    print("\n".join(map(str, changed)) if changed else "docs: nothing to change")
+
+
 def main() -> None:
     """Run a command; wrong input or a missing extra is one line on stderr and exit code 1."""
     try:
