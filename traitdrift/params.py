@@ -18,6 +18,7 @@ from traitdrift.data.settings import Dataset, Prompts, Split, Synthesize
 from traitdrift.generation.settings import RespondPrompts, RespondQuestions
 from traitdrift.judge.settings import JudgeSettings
 from traitdrift.sources.settings import Imported, Model
+from traitdrift.steering.effect_settings import SteerEffects
 from traitdrift.steering.settings import Steer
 from traitdrift.training.settings import Finetune, Recipe
 from traitdrift.vectors.null_settings import Nulls
@@ -48,6 +49,7 @@ class Params(Section):
     respond_questions: RespondQuestions
     behaviour: Behaviour
     steer: Steer
+    steer_effects: SteerEffects
     judge: JudgeSettings
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -94,8 +94,32 @@ def token_projections(
     return found
 
 
-def means(values: list[float], counts: list[int]) -> list[float | None]:
-    """The mean of each piece's tokens, rounded for reading."""
+def row_by_piece(
+    tokenizer: PreTrainedTokenizerBase,
+    response: Mapping[str, Any],
+    ids: Sequence[int],
+    projections: Mapping[str, Sequence[float]],
+) -> dict[str, Any]:
+    """A response of data/responses by pieces of its text, each with its mean projections.
+
+    `ids` are the tokens that were read, of which `projections` holds one figure each, by trait.
+    `whole` says whether the pieces make up the response.
+    """
+    texts = pieces(tokenizer, ids, response["answer"])
+    return {
+        **{key: response[key] for key in ("id", "question", "sample")},
+        "whole": "".join(text for text, _ in texts) == response["answer"],
+        "pieces": [text for text, _ in texts],
+        "tokens": [tokens for _, tokens in texts],
+        "projections": {
+            trait: means(values, [tokens for _, tokens in texts])
+            for trait, values in projections.items()
+        },
+    }
+
+
+def means(values: Sequence[float], counts: Sequence[int]) -> list[float | None]:
+    """The mean of each piece's tokens, rounded for the eye."""
     ends = [sum(counts[: i + 1]) for i in range(len(counts))]
     return [
         rounded(sum(values[end - count : end]) / count, 4)

@@ -65,8 +65,8 @@ def profile(
     if model.training:  # dropout would make the numbers random
         raise ValueError("the model is in training mode; call model.eval() first")
     conversations = [
-        _reading(tokenizer, said, vectors, f"conversations[{i}]")
-        for i, said in enumerate(conversations)
+        _tokenized(tokenizer, conversation, vectors, f"conversations[{i}]")
+        for i, conversation in enumerate(conversations)
     ]
     check_model(model, vectors, any_base)
     if not conversations:
@@ -143,11 +143,18 @@ def check_model(model: PreTrainedModel, vectors: Vectors, any_base: bool = False
         )
 
 
-def _reading(
-    tokenizer: PreTrainedTokenizerBase, said: str | Sequence[Message], vectors: Vectors, where: str
+def _tokenized(
+    tokenizer: PreTrainedTokenizerBase,
+    conversation: str | Sequence[Message],
+    vectors: Vectors,
+    where: str,
 ) -> TokenizedConversation:
     """What is forwarded of a conversation, and where the vectors' position is in it."""
-    messages = [{"role": "user", "content": said}] if isinstance(said, str) else list(said)
+    messages = (
+        [{"role": "user", "content": conversation}]
+        if isinstance(conversation, str)
+        else list(conversation)
+    )
     answered = bool(messages) and messages[-1]["role"] == "assistant"
     asked = messages[:-1] if answered else messages
     if not asked or asked[-1]["role"] != "user":

@@ -122,8 +122,8 @@ class EndpointJudge:
             **options,
         )
         if self.settings.scores == "text":
-            said = reply.choices[0].message.content
-            return read_text(said if isinstance(said, str) else "")
+            content = reply.choices[0].message.content
+            return read_text(content if isinstance(content, str) else "")
         return read_tokens(top_tokens(reply))
 
     def _told(self, error: OpenAIError | ValueError) -> str:

@@ -92,10 +92,10 @@ class LocalJudge:
             first, numbers = path_probabilities(
                 model, prompts[index], paths, digits, token_budget(32768)
             )
-            said: dict[str, float] = {}
+            word_mass: dict[str, float] = {}
             for (_, word), p in zip(words, first[[i for i, _ in words]].tolist(), strict=True):
-                said[word] = said.get(word, 0.0) + p
-            yield index, expected_score(zip(NUMBERS, numbers.tolist(), strict=True), said)
+                word_mass[word] = word_mass.get(word, 0.0) + p
+            yield index, expected_score(zip(NUMBERS, numbers.tolist(), strict=True), word_mass)
 
 
 def vocabulary(tokenizer: PreTrainedTokenizerBase) -> list[str]:

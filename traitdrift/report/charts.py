@@ -11,7 +11,7 @@ from typing import Any
 
 import altair as alt
 
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 
 ROW = 24  # height of a heat map's row, in pixels
 LAYERS = alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=5)

