@@ -10,6 +10,7 @@ import pytest
 from copies import working_copy
 from ruamel.yaml import YAML
 
+from traitdrift import cli
 from traitdrift.params import Params
 from traitdrift.report import findings, parameter_reference, stage_reference
 from traitdrift.report.pages import README, pages, write_pages
@@ -72,6 +73,27 @@ def test_a_remark_stands_behind_its_key_or_above_it():
 def test_every_stage_is_in_the_reference():
     named = re.findall(r"^## (\w+)$", stage_reference.stages(ROOT), re.MULTILINE)
     assert named == [*YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]]
+
+
+def test_what_the_pages_name_is_there():
+    """Parameters that are set, stages that are run, targets of make, commands of ours."""
+    yaml = YAML(typ="safe", pure=True)
+    params, stages = yaml.load(ROOT / "params.yaml"), yaml.load(ROOT / "dvc.yaml")["stages"]
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)
+    ours = {one.name or one.callback.__name__ for one in cli.app.registered_commands}
+    for page in GUIDES:
+        text = " ".join(page.read_text(encoding="utf-8").replace("\\\n", " ").split())
+        for key in re.findall(r"(?:-S|--set-param) '?([a-z][\w.]*)=", text):
+            value = params
+            for part in key.split("."):
+                assert part in value, f"{page.name}: {key}"
+                value = value[part]
+        for stage in re.findall(r"dvc repro (?:-f )?([a-z_]+)[@`\s]", text):
+            assert stage in stages, f"{page.name}: dvc repro {stage}"
+        for target in re.findall(r"[`$] ?make ([a-z]+)", text):
+            assert target in targets, f"{page.name}: make {target}"
+        for command in re.findall(r"-m traitdrift ([a-z]+)", text):
+            assert command in ours, f"{page.name}: traitdrift {command}"
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
