@@ -138,7 +138,12 @@ def _markdown(table: tables.Table) -> Iterator[str]:
     """A Markdown table; where a row heads those below it, one for each such row."""
     head = [
         _line(table.head),
-        _line(["---"] * table.words + ["---:"] * (len(table.head) - table.words)),
+        _line(
+            [
+                "---" if place < table.words or name == "verdict" else "---:"
+                for place, name in enumerate(table.head)
+            ]
+        ),
     ]
     if not table.rows or not isinstance(table.rows[0], str):
         yield from head
@@ -156,7 +161,9 @@ def _line(cells: list[str]) -> str:
 def _cell(part: str | Figure | Verdict) -> str:
     if isinstance(part, str):
         return part.replace("_", "\\_")
-    return f"{part.text} {part.beside}".strip() if isinstance(part, Figure) else part.text
+    if isinstance(part, Verdict) or not part.beside:
+        return part.text
+    return f"{part.text}{' ' if part.beside.startswith('[') else ', '}{part.beside}"
 
 
 def _answers(plots: Path, width: int = 90) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +182,12 @@ def allowed(one: Schema, schema: Schema) -> str:
     return ", ".join([kind.get(one["type"], "nothing"), *limits])
 
 
-def _table(rows: Iterator[list[str]]) -> str:
-    lines = [["key", "allowed", "value", "remark"], ["---"] * 4, *rows]
+def _table(rows: Iterable[list[str]]) -> str:
+    """A Markdown table without the columns in which nothing stands."""
+    table = list(rows)
+    head = ["key", "allowed", "value", "remark"]
+    kept = [i for i in range(len(head)) if any(row[i] for row in table)]
+    lines = [[row[i] for i in kept] for row in (head, ["---"] * len(head), *table)]
     return "\n".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines
     )

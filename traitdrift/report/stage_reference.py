@@ -50,9 +50,9 @@ def _stage(root: Path, name: str, stage: Mapping[str, Any]) -> str:
 
     told = ast.get_docstring(ast.parse((root / "stages" / f"{name}.py").read_text("utf-8"))) or ""
     more = told.partition("\n\n")[2]
-    title = name + (f"@<{cell}>" if cell else "")
+    title = f"`{name}@<{cell}>`: " if cell else ""
     heavy = " *Heavy.*" if "LAUNCH" in body["cmd"] else ""
-    lines = [f"## {name}", f"`{title}`: {body['desc']}.{heavy}", *([more] if more else [])]
+    lines = [f"## {name}", f"{title}{body['desc']}.{heavy}", *([more] if more else [])]
     reads = [path for path in _paths(body.get("deps", [])) if not is_code(path)]
     facts = {"reads": reads, "parameters": body.get("params", []), "writes": _paths(body["outs"])}
     lines.append(
