@@ -223,8 +223,8 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         lambda p: p.params({"respond_questions.samples": 2}),
         ANSWERS,
     ),
-    "the library module of figures": (
-        lambda p: p.append("traitdrift/report/figures.py", "# changed\n"),
+    "the library module of pictures": (
+        lambda p: p.append("traitdrift/report/pictures.py", "# changed\n"),
         {"figures", "report"},
     ),
     "the page's template": (
