@@ -11,7 +11,8 @@ from copies import ROOT
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path):
     build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
-    done = commands.run([*build, "-d", tmp_path / "kept", ROOT / "docs", tmp_path / "site"])
+    places = ["-d", str(tmp_path / "kept"), str(ROOT / "docs"), str(tmp_path / "site")]
+    done = commands.run([*build, *places])
     assert done.returncode == 0, done.stdout + done.stderr
     pages = {page.stem for page in (ROOT / "docs").glob("*.md")}
     assert pages <= {page.stem for page in (tmp_path / "site").glob("*.html")}
