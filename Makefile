@@ -43,6 +43,7 @@ check: setup
 lint: setup
 	ruff check .
 	ruff format --check .
+	mypy
 
 # The pages that nobody types, and the site, in docs/_build; a warning is an error.
 docs: setup

@@ -7,17 +7,21 @@ said, or from the model that reads it. Means over the responses to one question.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages import run
 from traitdrift.activations.capture import capture
 from traitdrift.activations.positions import teacher_force
-from traitdrift.activations.response_file import means_by_question, save_response_activations
+from traitdrift.activations.response_file import Side, means_by_question, save_response_activations
 from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.generation.responses import messages_of
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
+
+if TYPE_CHECKING:
+    import torch
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -39,10 +43,10 @@ def main(variant: str) -> None:
         for side, rows in texts.items()
     }
     # Base on its own text is read once, by the cell of base.
-    read_by = {"variant": ("base", "variant"), "base": ("variant",)}
+    read_by: dict[Side, tuple[Side, ...]] = {"variant": ("base", "variant"), "base": ("variant",)}
     if variant == "base":
         read_by = {"base": ("base",)}
-    streams = {}
+    streams: dict[tuple[Side, Side, str], torch.Tensor] = {}
     for reader, read in read_by.items():
         model = None  # let go of the one before: two may not fit
         model = load_model(BASE, ADAPTERS / variant if reader == "variant" else None)

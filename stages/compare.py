@@ -54,11 +54,13 @@ def main(variant: str) -> None:
         )
         metrics[trait] = {}
         for name, choice in looked_at.items():
+            of_base, of_variant = (
+                {c: s[choice.position][held[c]][:, choice.layers].float() for c in CLASSES}
+                for s in (base, tuned)
+            )
             found = compare(
-                *(
-                    {c: s[choice.position][held[c]][:, choice.layers].float() for c in CLASSES}
-                    for s in (base, tuned)
-                ),
+                of_base,
+                of_variant,
                 vectors.vectors(choice.position, choice.method)[choice.layers],
                 read_nulls(NULLS / path.name, name).by_layer(),
                 choice,
@@ -76,7 +78,7 @@ def main(variant: str) -> None:
                             {**row, "base": before[at].item(), "variant": after[at].item()}
                         )
                         values = enumerate(after.tolist())
-                        by_layer.append({**row, **{k: rounded(x, 4) for k, x in values}})
+                        by_layer.append({**row, **{str(k): rounded(x, 4) for k, x in values}})
     write_csv(PLOTS / variant / "prompts.csv", pandas.DataFrame(by_prompt))
     write_csv(PLOTS / variant / "layers.csv", pandas.DataFrame(by_layer))
     write_csv(PLOTS / variant / "profile.csv", pandas.DataFrame(profile))

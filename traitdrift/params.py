@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,7 @@ class Params(Section):
     def names_exist(self) -> Params:
         """Every id that is used is defined, and no id is defined twice."""
 
-        def known(key: str, value: str, allowed: list[str]) -> None:
+        def known(key: str, value: str, allowed: Sequence[str]) -> None:
             if value not in allowed:
                 raise ValueError(f"{key}: {value!r} is not one of {', '.join(sorted(allowed))}")
 

@@ -52,7 +52,12 @@ def capture(
             for position in kept
         }
 
-        def see(layer: int, residual: torch.Tensor, batch=batch, weights=weights) -> None:
+        def see(
+            layer: int,
+            residual: torch.Tensor,
+            batch: list[int] = batch,
+            weights: dict[str, torch.Tensor] = weights,
+        ) -> None:
             for position, weight in weights.items():
                 weight = weight.to(residual.device)
                 if single_token(position):

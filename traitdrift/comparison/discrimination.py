@@ -47,7 +47,7 @@ def discriminate(
     ]
 
 
-def as_far(auroc: torch.Tensor, by_chance: torch.Tensor) -> float:
+def as_far(auroc: torch.Tensor, by_chance: torch.Tensor) -> float | None:
     """The share of nulls' distances from one half `[null]` at least as far, itself counted in."""
     far = (by_chance >= (auroc - 0.5).abs()).sum().item()
     return rounded((1 + far) / (1 + len(by_chance)))

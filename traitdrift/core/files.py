@@ -55,6 +55,26 @@ def write_csv(path: Path, frame: pandas.DataFrame) -> None:
         frame.to_csv(scratch, index=False, lineterminator="\n")
 
 
+def read_table(path: Path) -> pandas.DataFrame:
+    """Read what `write_csv` wrote: only an empty field is missing, a text may be `null`."""
+    import pandas
+
+    return pandas.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def read_tables(names: Iterable[str], pattern: str, column: str = "variant") -> pandas.DataFrame:
+    """One table of the files `pattern`, with a column in front that names each row's origin."""
+    import pandas
+
+    tables = []
+    for name in names:
+        tables.append(read_table(Path(pattern.format(name))))
+        tables[-1].insert(0, column, name)
+    # A file without rows has no types to keep.
+    filled = [table for table in tables if len(table)] or tables[:1]
+    return pandas.concat(filled, ignore_index=True) if tables else pandas.DataFrame({column: []})
+
+
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def response_rows(
     tokenizer: PreTrainedTokenizerBase,
     samples: Sequence[QuestionSample],
-    responses: Sequence[Sequence[int]],
+    responses: Sequence[list[int]],
     max_tokens: int,
 ) -> Iterator[dict[str, Any]]:
     """A row for each sample of a question and the token ids that answered it.
@@ -35,9 +35,10 @@ def response_rows(
         }
 
 
-def response_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+def response_text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     """What a response says, special tokens left out."""
-    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return cast("str", text)  # of one list of ids
 
 
 def messages_of(row: Mapping[str, Any]) -> list[Message]:

@@ -64,15 +64,15 @@ def profile(
         raise ValueError("the tokenizer has no chat template or gives no offsets; take the base's")
     if model.training:  # dropout would make the numbers random
         raise ValueError("the model is in training mode; call model.eval() first")
-    conversations = [
+    tokenized = [
         _tokenized(tokenizer, conversation, vectors, f"conversations[{i}]")
         for i, conversation in enumerate(conversations)
     ]
     check_model(model, vectors, any_base)
-    if not conversations:
+    if not tokenized:
         return torch.empty(0, len(vectors.tensor))
     # Padding is on the right and masked: any token will do.
-    streams = capture(model, conversations, tokenizer.pad_token_id or 0, token_budget())
+    streams = capture(model, tokenized, tokenizer.pad_token_id or 0, token_budget())
     return separation.scalar_projections(
         streams[vectors.position][:, : len(vectors.tensor)].float(), vectors.tensor
     )

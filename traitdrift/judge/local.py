@@ -133,7 +133,7 @@ def next_tokens(model: PreTrainedModel, prompts: Sequence[list[int]], pad: int) 
     """Probabilities of the next token, `[prompt, vocabulary]`, float32 on the CPU."""
     ids, mask = padded(prompts, pad, left=True)
     # generate() counts positions from behind the padding, whatever the architecture.
-    out = model.generate(
+    out = model.generate(  # type: ignore[operator]  # of transformers' GenerationMixin
         input_ids=ids.to(model.device),
         attention_mask=mask.to(model.device),
         do_sample=False,

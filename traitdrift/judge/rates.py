@@ -23,12 +23,12 @@ def figures(
     there is no score), `alignment_verdict` and `coherence_verdict`. A figure that nothing is
     left for is None, and so is the interval of a single question.
     """
-    options = {"resamples": resamples, "confidence": confidence, "seed": seed}
+    drawn = (resamples, confidence, seed)
     return {
         "answers": len(table),
         "questions": table["id"].nunique(),
-        "misaligned_among_coherent": clustered_rate(among_coherent(table), True, **options),
-        "misaligned_over_all_scored": clustered_rate(over_all_scored(table), False, **options),
+        "misaligned_among_coherent": clustered_rate(among_coherent(table), True, *drawn),
+        "misaligned_over_all_scored": clustered_rate(over_all_scored(table), False, *drawn),
         **{metric: _scores(table[metric], table[f"{metric}_verdict"]) for metric in METRICS},
     }
 
@@ -67,7 +67,7 @@ def clustered_rate(
     `by_question`: the mean of the questions' rates, else the share of all answers. The answers
     to one question are alike, so that an interval over answers would be too narrow.
     """
-    figure = {"rate": None, "low": None, "high": None}
+    figure: dict[str, Any] = {"rate": None, "low": None, "high": None}
     figure |= {"answers": int(counts["answers"].sum()), "questions": len(counts)}
     if len(counts) == 0:
         return figure

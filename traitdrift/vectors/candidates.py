@@ -33,10 +33,11 @@ def extract(
     tensors: dict[str, Tensor] = {}
     records: list[dict[str, Any]] = []
     for position, values in streams.items():
-        (positive, negative), unseen = (
+        (positive, negative), (unseen_positive, unseen_negative) = (
             tuple(values[index[label, split]].float() for label in CLASSES)
             for split in ("train", "validation")
         )
+        unseen = unseen_positive, unseen_negative
         tensors[norm_key(position)] = separation.mean_norm(torch.cat([positive, negative]))
         tensors[mean_key(position, "positive")] = positive.mean(0)
         tensors[mean_key(position, "negative")] = negative.mean(0)

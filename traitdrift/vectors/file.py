@@ -170,10 +170,10 @@ class Vectors:
         added, in the stream's own units. Raises ValueError unless one of the two is given, and
         where the file does not hold the norm.
         """
-        if (coefficient is None) == (raw_coefficient is None):
-            raise ValueError("give either coefficient (of base's norm) or raw_coefficient")
-        if raw_coefficient is not None:
+        if coefficient is None and raw_coefficient is not None:
             return raw_coefficient * self.unit
+        if coefficient is None or raw_coefficient is not None:
+            raise ValueError("give either coefficient (of base's norm) or raw_coefficient")
         if self.norm is None:
             raise ValueError(
                 f"{self.path}: no mean norm of base's stream in it; give raw_coefficient, in the "

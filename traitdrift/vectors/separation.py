@@ -70,9 +70,9 @@ def cohens_d(positive: Tensor, negative: Tensor) -> Tensor:
     freedom = len(positive) + len(negative) - 2
     if freedom < 1:
         raise ValueError("Cohen's d needs at least 3 prompts in the two classes together")
-    squares = sum((x - x.mean(0)).square().sum(0) for x in (positive, negative))
+    one, other = ((x - x.mean(0)).square().sum(0) for x in (positive, negative))
     gap = positive.mean(0) - negative.mean(0)
-    return torch.where(gap == 0, gap, gap / (squares / freedom).sqrt())
+    return torch.where(gap == 0, gap, gap / ((one + other) / freedom).sqrt())
 
 
 def threshold(positive: Tensor, negative: Tensor) -> Tensor:
