@@ -15,6 +15,7 @@ html_title = "trait-drift"
 html_css_files = ["site.css"]
 html_static_path = ["_static"]
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False
 myst_heading_anchors = 3
 autodoc_typehints = "signature"

@@ -4,56 +4,48 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas
-
 from stages import run
 from traitdrift.core.config import Id, section
-from traitdrift.core.files import read_json, write_csv
-from traitdrift.report import figures
-from traitdrift.stats.multiple_testing import together
+from traitdrift.core.files import read_json, read_table, read_tables, replacing, write_csv
+from traitdrift.report.chart_data import marked, with_vectors
+from traitdrift.report.pictures import PICTURES, png
 
-PLOTS = Path("plots")
-CHOICES = Path("metrics/vectors")
+TESTED = Path("plots/multiple_testing")
 OUT = Path("plots/figures")
 
 
 def main() -> None:
     variants = section(list[Id], "variants")
     others = [variant for variant in variants if variant != "base"]
-    chosen = {path.stem: read_json(path) for path in sorted(CHOICES.glob("*.json"))}
+    trained = [variant for variant in others if Path(f"plots/finetune/{variant}.csv").exists()]
+    chosen = {path.stem: read_json(path) for path in sorted(Path("metrics/vectors").glob("*.json"))}
 
-    trained = [variant for variant in others if (PLOTS / f"finetune/{variant}.csv").exists()]
-    losses = together(trained, f"{PLOTS}/finetune/{{}}.csv")
-    candidates = together(list(chosen), f"{PLOTS}/vectors/{{}}.csv", "trait")
-    profile = together(others, f"{PLOTS}/compare/{{}}/profile.csv")
-    profile = profile[profile["choice"] == "chosen"] if len(profile) else profile
-    rates = together(variants, f"{PLOTS}/behaviour/{{}}/rates.csv")
-    rates = rates[rates["question"] == "all"].drop(columns="question") if len(rates) else rates
-    prompts = together(variants, f"{PLOTS}/compare/{{}}/prompts.csv", "who").rename(
+    candidates = read_tables(chosen, "plots/vectors/{}.csv", "trait")
+    prompts = read_tables(variants, "plots/compare/{}/prompts.csv", "who").rename(
         columns={"variant": "projection", "who": "variant"}
     )
-    steered = together(variants, f"{PLOTS}/steer/{{}}/rates.csv")
-    detected, effects, cosines = (
-        pandas.read_csv(PLOTS / f"multiple_testing/{name}.csv")
-        for name in ("discrimination", "decomposition", "cosines")
-    )
-
+    shifts = read_tables(others, "plots/compare/{}/profile.csv")
+    shifts = shifts[shifts["choice"] == "chosen"] if len(shifts) else shifts
+    rates = read_tables(variants, "plots/behaviour/{}/rates.csv")
+    rates = rates[rates["question"] == "all"].drop(columns="question") if len(rates) else rates
     tables = {
-        "loss": (losses, lambda: figures.loss_curves(losses)),
-        "auroc": (candidates, lambda: figures.auroc_map(candidates, chosen)),
-        "projections": (prompts, lambda: figures.projections(prompts, chosen)),
-        "shift": (profile, lambda: figures.shift_profile(profile, chosen)),
-        "behaviour": (rates, lambda: figures.behaviour_bars(rates)),
-        "steer": (steered, lambda: figures.steering(steered)),
-        "discrimination": (detected, lambda: figures.discrimination(detected)),
-        "decomposition": (effects, lambda: figures.decomposition(effects)),
-        "cosines": (cosines, lambda: figures.cosine_map(cosines)),
+        "loss": read_tables(trained, "plots/finetune/{}.csv"),
+        "auroc": marked(candidates, chosen),
+        "projections": with_vectors(prompts, chosen),
+        "shift": with_vectors(shifts, chosen),
+        "behaviour": rates,
+        "steer": read_tables(variants, "plots/steer/{}/rates.csv"),
+        **{
+            name: read_table(TESTED / f"{name}.csv")
+            for name in ("discrimination", "decomposition", "cosines")
+        },
     }
-    for name, (table, draw) in tables.items():
+    for name, table in tables.items():
         write_csv(OUT / f"{name}.csv", table)
         # Without a fine-tune there is no loss, with base alone no shift: no picture of nothing.
         if len(table):
-            figures.save(draw(), OUT / f"{name}.png")
+            with replacing(OUT / f"{name}.png") as scratch:
+                scratch.write_bytes(png(PICTURES[name], table))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from pathlib import Path
 from stages import run
 from traitdrift.comparison.settings import MultipleTesting
 from traitdrift.core.config import Id, section
-from traitdrift.core.files import write_csv, write_json
-from traitdrift.stats.multiple_testing import corrected, moved_table, nested, ranked, together
+from traitdrift.core.files import read_tables, write_csv, write_json
+from traitdrift.stats.multiple_testing import corrected, moved_table, nested, ranked
 
 COMPARE = Path("plots/compare")
 DISCRIMINATION = Path("plots/discrimination")
@@ -29,11 +29,11 @@ def main() -> None:
     variants = section(list[Id], "variants")
     others = [variant for variant in variants if variant != "base"]
 
-    shifts = corrected(together(others, f"{COMPARE}/{{}}/profile.csv"), alpha)
-    detected = ranked(corrected(together(others, f"{DISCRIMINATION}/{{}}.csv"), alpha))
-    effects = corrected(together(others, f"{DECOMPOSITION}/{{}}.csv"), alpha)
+    shifts = corrected(read_tables(others, f"{COMPARE}/{{}}/profile.csv"), alpha)
+    detected = ranked(corrected(read_tables(others, f"{DISCRIMINATION}/{{}}.csv"), alpha))
+    effects = corrected(read_tables(others, f"{DECOMPOSITION}/{{}}.csv"), alpha)
     pairs = [f"{one}-{other}" for one in variants for other in variants]
-    cosines = together(pairs, f"{COSINE}/{{}}.csv").drop(columns="variant")
+    cosines = read_tables(pairs, f"{COSINE}/{{}}.csv").drop(columns="variant")
 
     for table in (shifts, detected, effects):
         if len(table) and (undecided := table["moved"].isna().sum()):

@@ -283,6 +283,15 @@ def check() -> None:
 
 
 @app.command()
+def templates() -> None:
+    """Write the templates of `dvc plots` (.dvc/plots/), for whoever changes a picture's code."""
+    from traitdrift.report.pictures import write_templates
+
+    changed = write_templates(_top() / ".dvc/plots")
+    print(f".dvc/plots: {', '.join(changed) if changed else 'nothing to change'}")
+
+
+@app.command()
 def deps() -> None:
     """Write the code that each stage imports into dvc.yaml, for whoever changes that code."""
     from traitdrift.provenance.closure import write_deps

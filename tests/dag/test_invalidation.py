@@ -231,8 +231,8 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         lambda p: p.params({"respond_questions.samples": 2}),
         ANSWERS,
     ),
-    "the library module of figures": (
-        changed("traitdrift/report/figures.py"),
+    "the library module of pictures": (
+        changed("traitdrift/report/pictures.py"),
         {"figures", "report"},
     ),
     "the page's template": (

@@ -1,45 +1,79 @@
-"""The page's charts as Vega-Lite: what is drawn of which table; the page brings data and colours.
+"""Every chart once, as Vega-Lite: which columns of a table become which marks.
 
-A chart's data is a table of the page by name. Its parameters (`trait`, `variant`, `layer`, ...) are
-the page's controls; colours come from the page's theme (`range.category` and so on).
+A chart knows neither where its table is nor how large it is drawn: `page_charts` puts it on the
+report's page, under controls, and `pictures` into `dvc plots` and PNG files, a panel a part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 
 from traitdrift.core.classes import CLASSES
 
-ROW = 24  # height of a heat map's row, in pixels
-LAYERS = alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=5)
+Chart = alt.Chart | alt.LayerChart
+ROWS = alt.Chart(alt.NamedData("rows"))
+
+LAYER_CELLS = alt.X(
+    "layer:O",
+    title="layer",
+    axis=alt.Axis(labelAngle=0, labelOverlap="parity", labelSeparation=4),
+)
+LAYER_LINE = alt.X(
+    "layer:Q", title="layer", axis=alt.Axis(tickMinStep=1, grid=False), scale=alt.Scale(nice=False)
+)
+VARIANT = alt.X("variant:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, ticks=False))
+STROKE = alt.Legend(symbolType="stroke", symbolOpacity=1)
+ABLATED = -1e9  # a step before all coefficients
+# Wong's palette, told apart with every kind of colour vision.
+OUTCOME_COLOURS = {"code": "#d55e00", "refusal": "#cc79a7", "prose": "#0072b2"}
 
 
-def _spec(chart: alt.Chart | alt.LayerChart, height: int) -> dict[str, Any]:
-    # The schema's address is of no use to a page without network.
-    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    spec = chart.properties(width="container", height=height, autosize=fit).to_dict()
-    spec.pop("$schema")
-    return spec
+def marks(chart: Chart, **properties: Any) -> dict[str, Any]:
+    """A chart as Vega-Lite without what is for whoever draws it to say: rows, colours, version."""
+    spec = chart.properties(**properties).to_dict()
+    return {k: v for k, v in spec.items() if k not in ("$schema", "config", "data")}
 
 
-def _named(*names: str) -> list[alt.Parameter]:
-    return [alt.param(name=name, value="") for name in names]
+def _once() -> alt.Chart:
+    """A chart whose marks stand once, however many rows the table has."""
+    return ROWS.transform_aggregate(rows="count()")
 
 
-def auroc_map(methods: Sequence[str]) -> dict[str, Any]:
-    """`candidates`: AUROC by method and layer; the chosen candidate is framed."""
-    chart = alt.Chart(alt.NamedData("candidates")).transform_filter(
-        "datum.trait == trait && datum.position == position"
+def _zero() -> alt.Chart:
+    return _once().mark_rule(strokeWidth=0.8, color="#777777").encode(y=alt.YDatum(0))
+
+
+def loss_curves() -> Chart:
+    """`variant, step, loss`: a line a variant; of several revisions, a line each."""
+    across = alt.X(
+        "step:Q",
+        title="optimiser step",
+        axis=alt.Axis(grid=False),
+        scale=alt.Scale(nice=False),
     )
-    cells = chart.mark_rect().encode(
-        x=alt.X("layer:O", title="layer", axis=LAYERS),
-        y=alt.Y("method:N", title=None, sort=list(methods)),
-        color=alt.Color(
-            "auroc:Q", title="AUROC", scale=alt.Scale(domain=[0.5, 1], clamp=True, scheme="viridis")
-        ),
+    return (
+        ROWS.mark_line(strokeWidth=1.8, strokeJoin="round")
+        .encode(
+            x=across,
+            y=alt.Y("loss:Q", title="loss (nats per answer token)"),
+            color=alt.Color("run:N", title="variant", sort=None),
+            strokeDash=alt.StrokeDash("run:N", title="variant", sort=None, legend=STROKE),
+            tooltip=["run:N", "step:Q", alt.Tooltip("loss:Q", format=".3f")],
+        )
+        .transform_calculate(run="datum.variant + (datum.rev ? ' (' + datum.rev + ')' : '')")
+    )
+
+
+def auroc_map() -> Chart:
+    """`method, layer, auroc, cv_auroc, cohens_d, chosen`: the chosen candidate is framed."""
+    method = alt.Y("method:N", title=None, sort=None)
+    scale = alt.Scale(domain=[0.5, 1], clamp=True, scheme="viridis")
+    cells = ROWS.mark_rect().encode(
+        x=LAYER_CELLS,
+        y=method,
+        color=alt.Color("auroc:Q", title="AUROC", scale=scale),
         tooltip=[
             alt.Tooltip("method:N"),
             alt.Tooltip("layer:O"),
@@ -49,27 +83,90 @@ def auroc_map(methods: Sequence[str]) -> dict[str, Any]:
         ],
     )
     frame = (
-        chart.transform_filter("datum.chosen == 1")
+        ROWS.transform_filter("datum.chosen == 1")
         .mark_rect(filled=False, stroke="#ff3d57", strokeWidth=2.5)
-        .encode(x="layer:O", y=alt.Y("method:N", sort=list(methods)))
+        .encode(x=LAYER_CELLS, y=method)
     )
-    layered = alt.layer(cells, frame).add_params(*_named("trait", "position"))
-    return _spec(layered, ROW * len(methods))
+    return alt.layer(cells, frame)
 
 
-def shift_map(field: str, title: str, variants: int) -> dict[str, Any]:
-    """`shifts`: the shift from base, or its z, by layer (across), variant and class (down)."""
-    chart = alt.Chart(alt.NamedData("shifts")).transform_filter("datum.trait == trait")
+def prompt_dots() -> Chart:
+    """`variant, class, prompt, projection`: a dot a prompt, the classes' means as bars.
+
+    The dots of a class stand side by side in the order of the prompts: no random jitter.
+    """
+    colour = alt.Color("class:N", title="class", scale=alt.Scale(domain=list(CLASSES)))
+    sideways = alt.Scale(domain=[-1, 1])
+    dots = ROWS.mark_circle(size=34, opacity=0.55).encode(
+        x=VARIANT,
+        xOffset=alt.XOffset("place:Q", scale=sideways),
+        y=alt.Y("projection:Q", title="projection on the unit vector", scale=alt.Scale(zero=False)),
+        color=colour,
+        tooltip=[
+            alt.Tooltip("prompt:N"),
+            alt.Tooltip("class:N"),
+            alt.Tooltip("variant:N"),
+            alt.Tooltip("projection:Q", format=",.2f"),
+        ],
+    )
+    means = ROWS.mark_tick(thickness=3, size=46, orient="horizontal").encode(
+        x=VARIANT,
+        xOffset=alt.XOffset("mean(place):Q", scale=sideways),
+        y=alt.Y("mean(projection):Q"),
+        color=colour,
+        tooltip=[
+            alt.Tooltip("variant:N"),
+            alt.Tooltip("class:N"),
+            alt.Tooltip("mean(projection):Q", title="mean", format=",.2f"),
+        ],
+    )
+    group = ["rev", "trait", "variant", "class"]
+    return (
+        alt.layer(dots, means)
+        .transform_window(number="row_number()", groupby=group)
+        .transform_joinaggregate(size="count()", groupby=group)
+        .transform_calculate(
+            place=f"(datum.class == '{CLASSES[0]}' ? -0.45 : 0.45)"
+            " + 0.6 * ((datum.number - 0.5) / datum.size - 0.5)"
+        )
+    )
+
+
+def shift_lines() -> Chart:
+    """`variant, class, layer, value, low, high, chosen`: the shift by layer, with its interval."""
+    colour = alt.Color("variant:N", sort=None, legend=STROKE)
+    dash = alt.StrokeDash("class:N", scale=alt.Scale(domain=list(CLASSES)), legend=STROKE)
+    height = alt.Y("value:Q", title="shift of the mean projection from base")
+    band = ROWS.mark_area(opacity=0.15).encode(
+        x=LAYER_LINE, y="low:Q", y2="high:Q", color=colour, detail="class:N"
+    )
+    lines = ROWS.mark_line(strokeWidth=1.8, strokeJoin="round").encode(
+        x=LAYER_LINE, y=height, color=colour, strokeDash=dash
+    )
+    chosen = (
+        ROWS.transform_filter("datum.chosen == 1")
+        .mark_rule(strokeDash=[2, 3], color="#777777")
+        .encode(x=LAYER_LINE)
+    )
+    return alt.layer(_zero(), chosen, band, lines)
+
+
+def shift_map(field: str, title: str) -> Chart:
+    """`who, layer` and a shift, or its z: by layer (across), variant and class (down).
+
+    A dot marks the shifts whose `verdict` is that they are the trait's own.
+    """
     scale = alt.Scale(domainMid=0, interpolate="rgb")
+    who = alt.Y("who:N", title=None, sort=None)
     # Unseen, for the scale: as far on one side of zero as on the other.
     mirror = (
-        chart.transform_calculate(mirrored=f"-datum.{field}")
+        ROWS.transform_calculate(mirrored=f"-datum.{field}")
         .mark_rect(opacity=0, tooltip=False)
-        .encode(x="layer:O", color=alt.Color("mirrored:Q", title=title, scale=scale))
+        .encode(x=LAYER_CELLS, color=alt.Color("mirrored:Q", title=title, scale=scale))
     )
-    cells = chart.mark_rect().encode(
-        x=alt.X("layer:O", title="layer", axis=LAYERS),
-        y=alt.Y("who:N", title=None, sort=None),
+    cells = ROWS.mark_rect().encode(
+        x=LAYER_CELLS,
+        y=who,
         color=alt.Color(f"{field}:Q", title=title, scale=scale),
         tooltip=[
             alt.Tooltip("variant:N"),
@@ -84,120 +181,134 @@ def shift_map(field: str, title: str, variants: int) -> dict[str, Any]:
         ],
     )
     dots = (
-        chart.transform_filter("datum.verdict == 'moved, specific'")
+        ROWS.transform_filter("datum.verdict == 'moved, specific'")
         .mark_circle(size=22, opacity=1, tooltip=False, style="specific")
-        .encode(x="layer:O", y=alt.Y("who:N", sort=None))
+        .encode(x=LAYER_CELLS, y=who)
     )
-    layered = alt.layer(mirror, cells, dots).add_params(*_named("trait"))
-    return _spec(layered, ROW * len(CLASSES) * variants)
+    return alt.layer(mirror, cells, dots)
 
 
-def prompts() -> dict[str, Any]:
-    """`prompts`: every prompt's projection at the layer of the slider, base beside variants."""
-    chart = (
-        alt.Chart(alt.NamedData("prompts"))
-        .transform_filter("datum.trait == trait")
-        .transform_calculate(projection="datum.values[layer]")
+def outcome_bars() -> Chart:
+    """`variant, outcome, rate, low, high`: how often each variant answers how."""
+    outcomes = list(OUTCOME_COLOURS)
+    aside = alt.XOffset("outcome:N", sort=outcomes)
+    bars = ROWS.mark_bar().encode(
+        x=VARIANT,
+        xOffset=aside,
+        y=alt.Y(
+            "rate:Q",
+            title="share of answers, Wilson interval",
+            axis=alt.Axis(format="%"),
+            scale=alt.Scale(domain=[0, 1]),
+        ),
+        color=alt.Color(
+            "outcome:N", scale=alt.Scale(domain=outcomes, range=list(OUTCOME_COLOURS.values()))
+        ),
+        tooltip=["variant:N", "outcome:N", "rate:Q", "low:Q", "high:Q"],
     )
-    across = alt.X("variant:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, ticks=False))
-    colour = alt.Color("class:N", title="class", scale=alt.Scale(domain=list(CLASSES)))
-    aside = alt.Scale(domain=[-1, 1])
-    dots = chart.mark_circle(size=34, opacity=0.55).encode(
-        x=across,
-        xOffset=alt.XOffset("place:Q", scale=aside),
-        y=alt.Y("projection:Q", title="projection on the unit vector", scale=alt.Scale(zero=False)),
-        color=colour,
-        tooltip=[
-            alt.Tooltip("prompt:N"),
-            alt.Tooltip("class:N"),
-            alt.Tooltip("variant:N"),
-            alt.Tooltip("projection:Q", format=",.2f"),
-        ],
-    )
-    means = chart.mark_tick(thickness=3, size=46, orient="horizontal").encode(
-        x=across,
-        xOffset=alt.XOffset("mean(place):Q", scale=aside),
-        y=alt.Y("mean(projection):Q"),
-        color=colour,
-        tooltip=[
-            alt.Tooltip("variant:N"),
-            alt.Tooltip("class:N"),
-            alt.Tooltip("mean(projection):Q", title="mean", format=",.2f"),
-        ],
-    )
-    layer = alt.param(name="layer", value=0)
-    return _spec(alt.layer(dots, means).add_params(*_named("trait"), layer), 340)
+    intervals = ROWS.mark_rule().encode(x=VARIANT, xOffset=aside, y="low:Q", y2="high:Q")
+    return alt.layer(bars, intervals)
 
 
-def steering(steps: Sequence[str], rate: bool) -> dict[str, Any]:
-    """`steer`: an outcome's rate, or plain text's cost, when the vector is ablated or added."""
-    name = "rate" if rate else "cost"
-    title = "share of answers (%)" if rate else "nats per token"
-    chart = alt.Chart(alt.NamedData("steer")).transform_filter(
-        "datum.variant == variant && datum.outcome == outcome"
-    )
-    # Labels of one table: the two charts stand one below the other on the same axis.
+def _intervention_points(name: str, low: str, high: str, height: alt.Y, form: str) -> Chart:
+    """`kind, vector, coefficient, condition, finite` and a figure, by what was done to the stream.
+
+    Ablations stand first, apart from the line. What was not finite is left out; without a vector
+    nothing is added: a point of either line.
+    """
+    vectors = alt.Scale(domain=["trait", "random"])
     across = alt.X(
         "step:O",
-        sort=list(steps),
-        title="coefficient",
-        axis=alt.Axis(labelAngle=0),
-        scale=alt.Scale(domain=list(steps)),
+        title="coefficient (mean residual norms)",
+        axis=alt.Axis(
+            labelAngle=0,
+            labelExpr=f"datum.value == {ABLATED} ? 'ablated' : format(datum.value, '~g')",
+        ),
     )
-    aside = alt.XOffset("vector:N", scale=alt.Scale(domain=["trait", "random"], paddingOuter=1))
-    colour = alt.Color("vector:N", title="vector", scale=alt.Scale(domain=["trait", "random"]))
-    high = alt.Scale(domain=[0, 100]) if rate else alt.Scale()
-    lines = (
-        chart.transform_filter("datum.step != 'ablated'")
-        .mark_line(strokeWidth=1.5, opacity=0.6)
-        .encode(
-            x=across, xOffset=aside, y=alt.Y(f"{name}:Q", title=title, scale=high), color=colour
-        )
+    aside = alt.XOffset("vector:N", scale=alt.Scale(domain=vectors.domain, paddingOuter=1))
+    colour = alt.Color(
+        "vector:N", title="vector", scale=vectors, legend=alt.Legend(symbolOpacity=1)
     )
-    bars = chart.mark_rule(strokeWidth=1.5).encode(
-        x=across, xOffset=aside, y=f"{name}_low:Q", y2=f"{name}_high:Q", color=colour
-    )
-    dots = chart.mark_point(filled=True, size=60, opacity=1).encode(
+    lines = ROWS.mark_line(strokeWidth=1.5, opacity=0.6).encode(
         x=across,
         xOffset=aside,
-        y=f"{name}:Q",
-        color=colour,
-        shape=alt.Shape("vector:N", scale=alt.Scale(domain=["trait", "random"]), title="vector"),
-        tooltip=[
-            alt.Tooltip("condition:N"),
-            alt.Tooltip(f"{name}:Q", title=title, format=".2f"),
-            alt.Tooltip(f"{name}_low:Q", title="low", format=".2f"),
-            alt.Tooltip(f"{name}_high:Q", title="high", format=".2f"),
-        ],
-    )
-    layered = alt.layer(bars, lines, dots).add_params(*_named("variant", "outcome"))
-    return _spec(layered, 240 if rate else 190)
-
-
-def discrimination(traits: Sequence[str]) -> dict[str, Any]:
-    """`discrimination`: shifts on the evaluation questions, in s.d. of random vectors."""
-    chart = alt.Chart(alt.NamedData("discrimination")).transform_filter("datum.variant == variant")
-    scale = alt.Scale(domain=list(traits))
-    key = alt.Legend(symbolType="stroke")
-    colour = alt.Color("trait:N", scale=scale, legend=key)
-    dash = alt.StrokeDash("trait:N", scale=scale, legend=key)
-    across = alt.X(
-        "layer:Q",
-        title="layer",
-        axis=alt.Axis(tickMinStep=1, grid=False),
-        scale=alt.Scale(nice=False),
-    )
-    height = alt.Y("random_z:Q", title="shift (s.d. of random vectors)")
-    band = (
-        alt.Chart(alt.InlineData([{}]))
-        .mark_rect(opacity=0.12, color="grey")
-        .encode(y=alt.YDatum(-1.96), y2=alt.Y2Datum(1.96))
-    )
-    lines = chart.mark_line(strokeWidth=2).encode(x=across, y=height, color=colour, strokeDash=dash)
-    points = chart.mark_circle(opacity=1).encode(
-        x=across,
         y=height,
         color=colour,
+        detail="ablated:N",
+        order="step:Q",
+        description="vector:N",
+    )
+    bars = ROWS.mark_rule(strokeWidth=1.5).encode(
+        x=across,
+        xOffset=aside,
+        y=f"{low}:Q",
+        y2=f"{high}:Q",
+        color=colour,
+        description="condition:N",
+    )
+    dots = ROWS.mark_point(filled=True, size=60, opacity=1).encode(
+        x=across,
+        xOffset=aside,
+        y=height,
+        color=colour,
+        description="condition:N",
+        shape=alt.Shape("vector:N", title="vector", scale=vectors),
+        tooltip=[
+            alt.Tooltip("condition:N"),
+            alt.Tooltip(f"{name}:Q", title="value", format=form),
+            alt.Tooltip(f"{low}:Q", title="low", format=form),
+            alt.Tooltip(f"{high}:Q", title="high", format=form),
+        ],
+    )
+    return (
+        alt.layer(bars, lines, dots)
+        .transform_filter("lower(toString(datum.finite)) == 'true'")
+        .transform_calculate(ablated="datum.kind == 'ablate'")
+        .transform_calculate(step=f"datum.ablated ? {ABLATED} : toNumber(datum.coefficient)")
+        .transform_calculate(vector="datum.kind == 'none' ? ['trait', 'random'] : [datum.vector]")
+        .transform_flatten(["vector"])
+    )
+
+
+def steering_rates() -> Chart:
+    """`rate, low, high` of an outcome when the vector is ablated or added."""
+    height = alt.Y(
+        "rate:Q",
+        title="share of answers, Wilson interval",
+        axis=alt.Axis(format="%"),
+        scale=alt.Scale(domain=[0, 1]),
+    )
+    return _intervention_points("rate", "low", "high", height, ".1%")
+
+
+def steering_costs() -> Chart:
+    """`log_probability_difference_*`: what the same costs plain text."""
+    value, low, high = (f"log_probability_difference_{name}" for name in ("value", "low", "high"))
+    title = ["plain text: change in", "log-probability (nats per token)"]
+    return _intervention_points(value, low, high, alt.Y(f"{value}:Q", title=title), ".2f")
+
+
+def discrimination_lines(field: str, title: str, low: float, high: float) -> Chart:
+    """`trait, layer, chosen, auroc, random_z, value`: a line a trait, the chosen layer's dot large.
+
+    `low` to `high` is where the figure says nothing.
+    """
+    colour = alt.Color("trait:N", legend=STROKE)
+    dash = alt.StrokeDash("trait:N", legend=STROKE)
+    height = alt.Y(f"{field}:Q", title=title)
+    band = (
+        _once()
+        .mark_rect(fillOpacity=0.12, color="grey", stroke="grey", strokeWidth=0.6)
+        .encode(y=alt.YDatum(low), y2=alt.Y2Datum(high))
+    )
+    lines = ROWS.mark_line(strokeWidth=2, strokeJoin="round").encode(
+        x=LAYER_LINE, y=height, color=colour, strokeDash=dash
+    )
+    points = ROWS.mark_circle(opacity=1).encode(
+        x=LAYER_LINE,
+        y=height,
+        color=colour,
+        strokeDash=dash,  # of no effect here; but for it the legends would not be one
         size=alt.Size("chosen:O", scale=alt.Scale(domain=[0, 1], range=[14, 110]), legend=None),
         tooltip=[
             alt.Tooltip("trait:N"),
@@ -207,27 +318,37 @@ def discrimination(traits: Sequence[str]) -> dict[str, Any]:
             alt.Tooltip("value:Q", title="shift", format="+.2f"),
         ],
     )
-    return _spec(alt.layer(band, lines, points).add_params(*_named("variant")), 260)
+    return alt.layer(band, lines, points)
 
 
-def losses() -> dict[str, Any]:
-    """`losses`: training loss by step, a line a variant."""
-    chart = (
-        alt.Chart(alt.NamedData("losses"))
-        .mark_line(strokeWidth=1.8)
-        .encode(
-            x=alt.X(
-                "step:Q",
-                title="optimiser step",
-                axis=alt.Axis(grid=False),
-                scale=alt.Scale(nice=False),
-            ),
-            y=alt.Y("loss:Q", title="loss (nats per answer token)"),
-            color=alt.Color("variant:N", sort=None),
-            strokeDash=alt.StrokeDash(
-                "variant:N", sort=None, legend=alt.Legend(symbolType="stroke")
-            ),
-            tooltip=["variant:N", "step:Q", alt.Tooltip("loss:Q", format=".3f")],
-        )
+def effect_bars() -> Chart:
+    """`variant, effect, value, low, high`: the parts of a difference, with their intervals."""
+    across = alt.X("effect:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, ticks=False))
+    aside = alt.XOffset("variant:N", sort=None)
+    bars = ROWS.mark_bar().encode(
+        x=across,
+        xOffset=aside,
+        y=alt.Y(
+            "value:Q", title=["difference of the mean projection", "from base on its own answers"]
+        ),
+        color=alt.Color("variant:N", sort=None),
+        tooltip=["variant:N", "effect:N", "value:Q", "low:Q", "high:Q", "share:Q", "p_holm:Q"],
     )
-    return _spec(chart, 220)
+    intervals = ROWS.mark_rule().encode(x=across, xOffset=aside, y="low:Q", y2="high:Q")
+    return alt.layer(bars, intervals, _zero())
+
+
+def cosine_map() -> Chart:
+    """`one, other, layer, cosine`: a row a pair of directions, a column a layer."""
+    return (
+        ROWS.mark_rect()
+        .encode(
+            x=LAYER_CELLS,
+            y=alt.Y("pair:N", title=None, sort=None, axis=alt.Axis(labelLimit=400)),
+            color=alt.Color(
+                "cosine:Q", scale=alt.Scale(scheme="redblue", domain=[-1, 1], reverse=True)
+            ),
+            tooltip=["one:N", "other:N", "layer:O", alt.Tooltip("cosine:Q", format="+.3f")],
+        )
+        .transform_calculate(pair="datum.one + '  |  ' + datum.other")
+    )

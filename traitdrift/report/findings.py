@@ -159,11 +159,13 @@ def _line(cells: list[str]) -> str:
 
 
 def _cell(part: str | Figure | Verdict) -> str:
+    """A cell whose lines break between a figure and its interval only."""
     if isinstance(part, str):
         return part.replace("_", "\\_")
     if isinstance(part, Verdict) or not part.beside:
         return part.text
-    return f"{part.text}{' ' if part.beside.startswith('[') else ', '}{part.beside}"
+    figure, beside = (text.replace(" ", "\N{NO-BREAK SPACE}") for text in (part.text, part.beside))
+    return f"{figure}{' ' if beside.startswith('[') else ', '}{beside}"
 
 
 def _answers(plots: Path, width: int = 90) -> str:

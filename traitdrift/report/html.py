@@ -35,10 +35,10 @@ def rendered(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def page(islands: Mapping[str, Any], **values: Any) -> str:
+def page(data: Mapping[str, Any], **values: Any) -> str:
     """The report as one HTML file that needs no network and is allowed none.
 
-    `islands` are the data that the page's script reads, by name. Only the two scripts of this
+    `data` is what the page's script reads, by name. Only the two scripts of this
     file run: the policy names them by digest, so that no text of a model can be a third.
     """
     major, minor, _ = altair.SCHEMA_VERSION.removeprefix("v").split(".")
@@ -54,7 +54,7 @@ def page(islands: Mapping[str, Any], **values: Any) -> str:
             raise ValueError(f"{name}: holds what would end its script element; mend the template")
     return rendered(
         "report.html.jinja",
-        islands=islands,
+        data=data,
         policy="; ".join(
             [
                 "default-src 'none'",

@@ -30,8 +30,8 @@ class Finding:
     """What is said of one variant in the first screen."""
 
     variant: str
-    lead: str
-    moved: str
+    behaviour_lead: str
+    shift_lead: str
     behaviour: list[Part]
     traits: list[TraitFinding]
 
@@ -82,16 +82,16 @@ def behaviour_figures(base: Source, variant: Source) -> list[Part]:
 def trait_finding(tested: Source, compare: Source, variant: str, trait: str) -> TraitFinding:
     """The verdict on a trait at its chosen vector: of the class of which most can be said."""
     classes = tested.at(variant, trait, "chosen")
-    told = {name: verdict(classes[name]) for name in CLASSES if name in classes}
+    verdicts = {name: verdict(classes[name]) for name in CLASSES if name in classes}
     # Of two classes with the same verdict the one that went farther.
-    name = min(told, key=lambda c: (VERDICTS.index(told[c]), -abs(classes[c]["value"])))
+    name = min(verdicts, key=lambda c: (VERDICTS.index(verdicts[c]), -abs(classes[c]["value"])))
     keys = [variant, trait, "chosen", name]
     tests = ("moved", "specific", "p_holm", "random_p", "permuted_p")
     share = compare.figure([trait, "chosen", name, "share_of_base_gap"], percent)
     return TraitFinding(
         trait,
         Verdict(
-            told[name],
+            verdicts[name],
             tested.path,
             {".".join([*keys, test]): classes[name].get(test) for test in tests},
         ),
@@ -105,22 +105,22 @@ def trait_finding(tested: Source, compare: Source, variant: str, trait: str) -> 
     )
 
 
-def moved_lead(traits: Sequence[TraitFinding]) -> str:
+def shift_lead(traits: Sequence[TraitFinding]) -> str:
     """In one sentence along which traits a variant moved."""
     by = {word: [t.trait for t in traits if t.verdict.text == word] for word in VERDICTS}
-    own, along, undecided, still = by.values()
-    told = []
-    if own:
-        told.append(f"Moved along {listed(own)} farther than vectors that mean nothing do.")
-    elif along or still:
-        told.append("Along no trait did it move farther than vectors that mean nothing do.")
-    if along:
-        told.append(f"Along {listed(along)} it moved no farther than they do.")
-    if still:
-        told.append(f"Along {listed(still)} no shift is shown.")
+    specific, unspecific, undecided, unmoved = by.values()
+    clauses = []
+    if specific:
+        clauses.append(f"Moved along {listed(specific)} farther than vectors that mean nothing do.")
+    elif unspecific or unmoved:
+        clauses.append("Along no trait did it move farther than vectors that mean nothing do.")
+    if unspecific:
+        clauses.append(f"Along {listed(unspecific)} it moved no farther than they do.")
+    if unmoved:
+        clauses.append(f"Along {listed(unmoved)} no shift is shown.")
     if undecided:
-        told.append(f"{listed(undecided)}: too few prompts or permutations to decide.")
-    return " ".join(told)
+        clauses.append(f"{listed(undecided)}: too few prompts or permutations to decide.")
+    return " ".join(clauses)
 
 
 def finding(
@@ -131,7 +131,7 @@ def finding(
     return Finding(
         variant,
         behaviour_lead(behaviour["base"].content, behaviour[variant].content),
-        moved_lead(traits),
+        shift_lead(traits),
         behaviour_figures(behaviour["base"], behaviour[variant]),
         traits,
     )

@@ -78,14 +78,14 @@ def behind(steps: Mapping[str, Step], paths: Iterable[str]) -> dict[str, Step]:
 
 def records(steps: Mapping[str, Step], stages: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the page tells of each step: command, parameters, and files as [path, digest, size]."""
-    told = []
+    shown = []
     for name, step in steps.items():
         stage = stages[stage_name(name)]
         reads, writes = (
             [[file.path, file.digest, file.size] for file in files]
             for files in (step.reads, step.writes)
         )
-        told.append(
+        shown.append(
             {
                 "name": name,
                 "about": stage.get("do", stage).get("desc", ""),
@@ -95,7 +95,7 @@ def records(steps: Mapping[str, Step], stages: Mapping[str, Any]) -> list[dict[s
                 "writes": writes,
             }
         )
-    return told
+    return shown
 
 
 def read_by(steps: Mapping[str, Step]) -> networkx.DiGraph:

@@ -171,9 +171,9 @@ def decomposition_table(effects: Source) -> Table:
             )
             for effect in parts:
                 keys = [variant, trait, effect]
-                told = effect in ("text", "model") and total["moved"]
+                has_share = effect in ("text", "model") and total["moved"]
                 share = effects.figure(keys, percent, ("share", "share_low", "share_high"))
                 p = effects.figure(keys, p_value, ("p_holm",))
                 value = effects.figure(keys, signed)
-                table.rows.append([effect, value, share if told else "", p])
+                table.rows.append([effect, value, share if has_share else "", p])
     return table

@@ -14,19 +14,6 @@ from traitdrift.stats.resampling import holm
 NULLS = ("random_p", "permuted_p")
 
 
-def together(names: list[str], pattern: str, column: str = "variant") -> pandas.DataFrame:
-    """One table of the files `pattern`, with a column in front that names each row's origin."""
-    # Only what is empty is missing: a trait may be called `null`.
-    parts = [
-        pandas.read_csv(pattern.format(name), keep_default_na=False, na_values=[""])
-        for name in names
-    ]
-    for name, part in zip(names, parts, strict=True):
-        part.insert(0, column, name)
-    filled = [part for part in parts if len(part)] or parts[:1]
-    return pandas.concat(filled, ignore_index=True) if parts else pandas.DataFrame({column: []})
-
-
 def corrected(table: pandas.DataFrame, alpha: float) -> pandas.DataFrame:
     """The table with `p_holm`, its column `p` corrected over all rows, and `moved`, 1 or 0.
 

@@ -94,7 +94,7 @@ def test_a_trait_is_told_by_the_class_of_which_most_can_be_said():
     assert warmth.verdict.text == "moved, specific" and "negative" in warmth.shift[0]
     assert warmth.verdict.values["v.warmth.chosen.negative.specific"] == 1
     assert doubt.verdict.text == "moved, not specific" and "negative" in doubt.shift[0]
-    assert told.moved == (
+    assert told.shift_lead == (
         "Moved along warmth farther than vectors that mean nothing do. "
         "Along doubt it moved no farther than they do."
     )
@@ -102,7 +102,7 @@ def test_a_trait_is_told_by_the_class_of_which_most_can_be_said():
 
 def test_no_effect_is_said_as_none_shown():
     told = finding(a={"positive": shifted(0.1, 0, 0)}, b={"positive": shifted(0.2, 0, 1)})
-    assert told.moved == (
+    assert told.shift_lead == (
         "Along no trait did it move farther than vectors that mean nothing do. "
         "Along a and b no shift is shown."
     )
@@ -112,7 +112,7 @@ def test_no_effect_is_said_as_none_shown():
 def test_what_cannot_be_decided_is_not_called_unmoved(moved):
     told = finding(a={"positive": shifted(9, moved, 1), "negative": shifted(1, 0, 0)})
     assert told.traits[0].verdict.text == "undecided"
-    assert told.moved == "a: too few prompts or permutations to decide."
+    assert told.shift_lead == "a: too few prompts or permutations to decide."
 
 
 def test_the_question_counts_the_fine_tunes():
@@ -149,23 +149,6 @@ def test_of_very_many_answers_the_first_samples_are_shown(monkeypatch: pytest.Mo
     assert (rows["total"], rows["shown"]) == (10, 4)
     assert rows["rows"]["sample"] == [0, 1, 0, 1]
     assert rows["rows"]["v answer"][0] == "y" * 10 and rows["rows"]["base answer"][0] == "x" * 10
-
-
-def test_what_was_not_finite_is_no_point_of_a_chart():
-    change = dict.fromkeys(f"log_probability_difference_{b}" for b in ("value", "low", "high"))
-    row = {"variant": "v", "outcome": "code", "condition": "c", "rate": 0.5, "low": 0, "high": 1}
-    points, steps = chart_data.steering_rows(
-        pandas.DataFrame(
-            row | change | {"kind": k, "vector": v, "coefficient": c, "finite": f}
-            for k, v, c, f in (
-                ("none", None, 0.0, True),
-                ("add", "trait", 8.0, False),
-                ("add", "trait", -1.0, True),
-            )
-        )
-    )
-    assert steps == ["ablated", "\u22121", "0"]
-    assert list(points["step"]) == ["0", "\u22121", "0"]  # without a vector: of either line
 
 
 def test_the_same_results_give_the_same_page(results: Path):

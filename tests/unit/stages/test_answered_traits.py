@@ -32,7 +32,6 @@ from stages import (
 )
 from traitdrift.core.files import load_tensors, read_json, read_jsonl, write_jsonl
 from traitdrift.models.loading import load_model, load_tokenizer
-from traitdrift.report.figures import auroc_map
 
 SMALL = {
     "variants": ["base"],
@@ -174,20 +173,17 @@ def test_vectors_and_comparison_go_without_the_positions_it_does_not_have(work: 
     assert not any(key.startswith("said.study") for key in flat)
 
 
-def test_the_map_has_a_panel_for_each_position_of_each_trait_and_no_other(work: Path):
+def test_the_figures_hold_the_positions_that_each_trait_has(work: Path):
     table = pandas.read_csv(work / "plots/figures/auroc.csv")
-    chosen = {name: read_json(work / f"metrics/vectors/{name}.json") for name in ("asked", "said")}
-    picture = auroc_map(table, chosen)
-    panels = [axis for axis in picture.axes if axis.images]
-    assert sorted(axis.get_title() for axis in panels) == [
-        "asked: prompt_last",
-        "asked: prompt_mean",
-        "asked: response_mean",
-        "said: response_mean",
-    ]
-    assert len(picture.axes) == len(panels) + 1  # the colour bar
-    labelled = {axis.get_title() for axis in panels if axis.get_xlabel()}
-    assert labelled == {"asked: response_mean", "said: response_mean"}
+    panels = sorted(set(zip(table["trait"], table["position"], strict=True)))
+    of_prompts = [("asked", name) for name in sorted(SMALL["capture.positions"])]
+    assert panels == [*of_prompts, ("said", "response_mean")]
+    for name in ("asked", "said"):
+        framed = table[(table["trait"] == name) & (table["chosen"] == 1)]
+        chosen = read_json(work / f"metrics/vectors/{name}.json")
+        assert framed[["position", "method", "layer"]].to_dict("records") == [
+            {key: chosen[key] for key in ("position", "method", "layer")}
+        ]
     for name in ("auroc", "projections"):
         assert (work / f"plots/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
 

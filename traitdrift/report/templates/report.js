@@ -75,22 +75,17 @@ function control(section, name) {
 const tables = new Map();
 function table(name) {
   if (!tables.has(name)) {
-    const island = data(name);
-    tables.set(name, Array.isArray(island) ? island : records(island));
+    const rows = data(name);
+    tables.set(name, Array.isArray(rows) ? rows : records(rows));
   }
   return tables.get(name);
-}
-
-function namesOfData(spec) {
-  const found = [spec, ...(spec.layer ?? [])].map((part) => part.data?.name);
-  return [...new Set(found)].filter((name) => name && !(name in (spec.datasets ?? {})));
 }
 
 async function draw(place) {
   const section = place.closest("section");
   const spec = structuredClone(specs[place.dataset.chart]);
   for (const parameter of spec.params ?? []) parameter.value = control(section, parameter.name);
-  spec.datasets = { ...spec.datasets, ...Object.fromEntries(namesOfData(spec).map((name) => [name, table(name)])) };
+  spec.datasets = { [spec.data.name]: table(spec.data.name) };
   views.get(place)?.finalize();
   const result = await vegaEmbed(place, spec, {
     mode: "vega-lite", renderer: "svg", actions: false, ast: true, config: chartTheme(),
@@ -147,7 +142,7 @@ position.addEventListener("input", () => redraw(vectors));
 
 // ---- answers side by side
 
-const answers = $("#answers"), told = data("answers"), pairs = records(told.rows);
+const answers = $("#answers"), given = data("answers"), pairs = records(given.rows);
 const PAGE = 12;
 let shown = PAGE;
 
@@ -172,7 +167,7 @@ function showAnswers() {
     (!outcome || row[`${variant} outcome`] === outcome) &&
     (row.question.toLowerCase().includes(wanted)));
   const few = found.slice(0, shown);
-  const kept = told.shown < told.total ? ` (of ${told.total} made, the first samples are here)` : "";
+  const kept = given.shown < given.total ? ` (of ${given.total} made, the first samples are here)` : "";
   $(".count", answers).textContent = `${found.length} of ${pairs.length} answers match${kept}; showing ${few.length}.`;
   $(".pairs", answers).replaceChildren(...few.map((row) => {
     const sample = element("small");
@@ -212,7 +207,7 @@ function coloured(variant, trait, id) {
   });
   if (!row.whole) text.append(" …");
   let at = -1;
-  const tell = (i) => {
+  const showPiece = (i) => {
     if (!text.children[i]) return;  // an answer without text has no piece
     at = i;
     $$(".coloured .on", tokens).forEach((one) => one.classList.remove("on"));
@@ -222,13 +217,13 @@ function coloured(variant, trait, id) {
   };
   text.addEventListener("pointerover", (event) => {
     const i = [...text.children].indexOf(event.target);
-    if (i >= 0) tell(i);
+    if (i >= 0) showPiece(i);
   });
   text.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    tell(Math.max(0, Math.min(text.children.length - 1, at + step)));
+    showPiece(Math.max(0, Math.min(text.children.length - 1, at + step)));
   });
   const who = element("b");
   who.textContent = variant;

@@ -1,0 +1,60 @@
+"""The page's charts: a table of the page each, under the page's controls.
+
+Parameters (`trait`, `variant`, `layer`, ...) are named as the controls that set them; colours come
+from the page's theme (`range.category` and so on).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+
+from traitdrift.core.config import CLASSES
+from traitdrift.report import charts
+
+ROW = 24  # height of a heat map's row, in pixels
+THIS = {name: f"datum.{name} == {name}" for name in ("trait", "position", "variant", "outcome")}
+
+
+def specs(methods: int, others: int) -> dict[str, dict[str, Any]]:
+    """Every chart of the page by its name there, for so many methods and fine-tuned variants."""
+    by_class = ROW * len(CLASSES) * others
+    along = [{"calculate": "datum.values[layer]", "as": "projection"}]
+    return {
+        "auroc": _spec(charts.auroc_map(), "candidates", ROW * methods, "trait", "position"),
+        "shift": _spec(charts.shift_map("value", "shift"), "shifts", by_class, "trait"),
+        "among": _spec(charts.shift_map("random_z", "z"), "shifts", by_class, "trait"),
+        "projections": _spec(charts.prompt_dots(), "prompts", 340, "trait", first=along, layer=0),
+        "rates": _spec(charts.steering_rates(), "steer", 240, "variant", "outcome"),
+        "cost": _spec(charts.steering_costs(), "steer", 190, "variant", "outcome"),
+        "discrimination": _spec(
+            charts.discrimination_lines(
+                "random_z", "shift (s.d. of random vectors)", low=-1.96, high=1.96
+            ),
+            "discrimination",
+            260,
+            "variant",
+        ),
+        "loss": _spec(charts.loss_curves(), "losses", 220),
+    }
+
+
+def _spec(
+    chart: charts.Chart,
+    table: str,
+    height: int,
+    *chosen: str,
+    first: list[dict[str, Any]] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """A chart of the rows whose columns `chosen` are what the controls of these names say."""
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    spec = charts.marks(chart, width="container", height=height, autosize=fit)
+    rows = [{"filter": THIS[name]} for name in chosen] + (first or [])
+    values = dict.fromkeys(chosen, "") | more
+    return spec | {
+        "data": {"name": table},
+        "params": [{"name": name, "value": value} for name, value in values.items()],
+        "transform": rows + spec.get("transform", []),
+    }
