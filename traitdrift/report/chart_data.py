@@ -13,7 +13,7 @@ from traitdrift.stats.multiple_testing import verdict
 ANSWER_CHARACTERS = 1_200_000  # of answers in the page, so that it stays small enough to open
 
 
-def columns(table: pandas.DataFrame) -> dict[str, list]:
+def columns(table: pandas.DataFrame) -> dict[str, list[Any]]:
     """A table by columns, undefined figures as None: shorter as JSON than a record a row."""
     plain = table.astype(object).where(table.notna(), None)
     return {str(name): plain[name].tolist() for name in plain}

@@ -12,7 +12,7 @@ import altair as alt
 
 from traitdrift.core.classes import CLASSES
 
-Chart = alt.Chart | alt.LayerChart
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 ROWS = alt.Chart(alt.NamedData("rows"))
 
 LAYER_CELLS = alt.X(
@@ -124,7 +124,7 @@ def prompt_dots() -> Chart:
     return (
         alt.layer(dots, means)
         .transform_window(number="row_number()", groupby=group)
-        .transform_joinaggregate(size="count()", groupby=group)
+        .transform_joinaggregate(size="count()", groupby=[*group])
         .transform_calculate(
             place=f"(datum.class == '{CLASSES[0]}' ? -0.45 : 0.45)"
             " + 0.6 * ((datum.number - 0.5) / datum.size - 0.5)"

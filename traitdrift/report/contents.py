@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas
 
+from traitdrift.behaviour.outcomes import OUTCOMES
 from traitdrift.params import Params
 from traitdrift.provenance.lockfile import Step
 from traitdrift.report import chart_data, page_charts, sentences, tables
@@ -76,7 +77,7 @@ def report(
             for variant, source in compare.items()
         ],
         tests=found.shift_tests.at("family-wise"),
-        outcomes=tables.OUTCOMES,
+        outcomes=OUTCOMES,
         tables={
             "shifts": tables.shift_table(compare, found.shift_tests),
             "behaviour": tables.behaviour_table(found.behaviour, found.judge),

@@ -163,7 +163,7 @@ def drawing(steps: Mapping[str, Step]) -> Drawing:
     )
 
 
-def _across(places: dict[int, list], links: networkx.Graph) -> dict[object, float]:
+def _across(places: dict[int, list[Any]], links: networkx.Graph) -> dict[object, float]:
     """Where each place of a row stands: near the middle of those it is linked with."""
     x: dict[object, float] = {
         place: WIDTH * k for line in places.values() for k, place in enumerate(line)
