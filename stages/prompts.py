@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.core.config import CLASSES, section
+from traitdrift.core.classes import CLASSES
+from traitdrift.core.config import section
 from traitdrift.core.files import write_jsonl
 from traitdrift.data.settings import Prompts
 from traitdrift.data.traits import check_lengths, described, read_traits, split_prompts

@@ -1,4 +1,4 @@
-"""data/prompt_responses.jsonl: base's greedy answers to the trait prompts that bring none along.
+"""data/prompt_responses.jsonl: base's greedy responses to the trait prompts that bring none along.
 
 Made once and read by every variant (teacher forcing), so that `response_*` activations differ
 by the model that reads, not by what was said.
@@ -9,10 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.core.config import Count, section
-from traitdrift.core.files import read_jsonl, write_jsonl
+from traitdrift.core.config import section
+from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
+from traitdrift.data.prompt_set import read_prompt_sets
 from traitdrift.generation.sampling import SamplingRequest, generate
+from traitdrift.generation.settings import RespondPrompts
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.chat import prompt_ids
 from traitdrift.models.loading import load_model, load_tokenizer
@@ -23,23 +25,20 @@ OUT = Path("data/prompt_responses.jsonl")
 
 
 def main() -> None:
-    longest = section(Count, "respond_prompts.max_tokens")
-    rows = [
-        row
-        for path in sorted(PROMPTS.glob("*.jsonl"))
-        for _, row in read_jsonl(path)
-        if "messages" not in row
-    ]
+    settings = section(RespondPrompts, "respond_prompts")
+    sets = read_prompt_sets(PROMPTS).values()
+    rows = [row for prompts in sets if not prompts.given for row in prompts.rows]
     tokenizer = load_tokenizer(BASE)
     requests = [
         SamplingRequest(prompt_ids(tokenizer, [{"role": "user", "content": row["prompt"]}])[0])
         for row in rows
     ]
-    with progress("base answers", len(requests)) as advance:
-        answers = generate(
-            load_model(BASE),
+    model = load_model(BASE)
+    with progress("respond to prompts, base", len(requests)) as advance:
+        responses = generate(
+            model,
             requests,
-            longest,
+            settings.max_tokens,
             tokenizer.pad_token_id,
             token_budget(),
             advance,
@@ -50,10 +49,10 @@ def main() -> None:
             {
                 "trait": row["trait"],
                 "prompt": row["prompt"],
-                "answer": tokenizer.decode(answer, clean_up_tokenization_spaces=False),
-                "ids": answer,
+                "answer": tokenizer.decode(ids, clean_up_tokenization_spaces=False),
+                "ids": ids,
             }
-            for row, answer in zip(rows, answers, strict=True)
+            for row, ids in zip(rows, responses, strict=True)
         ),
     )
 

@@ -1,4 +1,4 @@
-"""data/responses/<variant>.jsonl: free-form answers to the evaluation questions."""
+"""data/responses/<variant>.jsonl: free-form responses to the evaluation questions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.generation.questions import read_questions
 from traitdrift.generation.requests import question_samples, sampling_requests
+from traitdrift.generation.responses import response_rows
 from traitdrift.generation.sampling import generate
 from traitdrift.generation.settings import RespondQuestions
 from traitdrift.inference.batching import token_budget
@@ -22,14 +23,13 @@ OUT = Path("data/responses")
 
 def main(variant: str) -> None:
     settings = section(RespondQuestions, "respond_questions")
-    questions = question_samples(
-        read_questions(Path(settings.source), settings.samples, settings.temperature)
-    )
+    questions = read_questions(Path(settings.source), settings.samples, settings.temperature)
+    samples = question_samples(questions)
     tokenizer = load_tokenizer(BASE)
-    requests = sampling_requests(tokenizer, questions, settings.seed)
+    requests = sampling_requests(tokenizer, samples, settings.seed)
     model = load_model(BASE, ADAPTERS / variant)
-    with progress(f"respond {variant}", len(requests)) as advance:
-        answers = generate(
+    with progress(f"respond to questions, {variant}", len(requests)) as advance:
+        responses = generate(
             model,
             requests,
             settings.max_tokens,
@@ -37,24 +37,8 @@ def main(variant: str) -> None:
             token_budget(32768),
             advance,
         )
-    write_jsonl(
-        OUT / f"{variant}.jsonl",
-        (
-            {
-                "id": question.id,
-                "question": paraphrase,
-                "system": question.system,
-                "temperature": question.temperature,
-                "sample": sample,
-                "answer": tokenizer.decode(
-                    answer, skip_special_tokens=True, clean_up_tokenization_spaces=False
-                ),
-                "ids": answer,
-                "complete": len(answer) < settings.max_tokens,
-            }
-            for (question, paraphrase, sample), answer in zip(questions, answers, strict=True)
-        ),
-    )
+    rows = response_rows(tokenizer, samples, responses, settings.max_tokens)
+    write_jsonl(OUT / f"{variant}.jsonl", rows)
 
 
 if __name__ == "__main__":

@@ -1,67 +1,53 @@
-"""metrics/steer/<variant>.json: what a trait vector does to answers, and what it costs plain text.
+"""data/steered/<variant>/: a variant's responses while a trait vector is added or ablated.
 
-The vector is added or ablated while the variant answers; a random vector is the null beside it.
+A random vector is the null beside it. What plain text loses is forwarded under the same conditions.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import pandas
 import torch
 
 from stages import run
-from traitdrift.behaviour.outcomes import classify
 from traitdrift.core.config import Temperature, section
-from traitdrift.core.files import rounded, write_csv, write_json
+from traitdrift.core.files import rounded
 from traitdrift.core.progress import progress
 from traitdrift.generation.questions import paragraphs, read_questions
 from traitdrift.generation.requests import question_samples, sampling_requests
 from traitdrift.inference.batching import token_budget
-from traitdrift.models.loading import base_record, load_model, load_tokenizer
+from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
 from traitdrift.stats.sphere import unit_vectors
-from traitdrift.steering.effects import effect_rows, effect_table
-from traitdrift.steering.generation import generate_steered, log_probabilities
+from traitdrift.steering.generation import generate_steered, log_probabilities, steered_rows
 from traitdrift.steering.interventions import conditions
 from traitdrift.steering.settings import Steer
-from traitdrift.vectors.file import read_vector
+from traitdrift.steering.steered_file import Steered, save_steered
+from traitdrift.vectors.file import read_vectors
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
 VECTORS = Path("models/vectors")
 TEXTS = Path("data/raw/texts/benign.txt")
-METRICS = Path("metrics/steer")
-PLOTS = Path("plots/steer")
+OUT = Path("data/steered")
 
 
 def main(variant: str) -> None:
-    settings = section(Steer, "steer")
-    vector, layer, norm = read_vector(
-        VECTORS,
-        settings.trait,
-        settings.position,
-        settings.method,
-        settings.layer,
-        base_record(BASE),
-    )
+    settings, base = section(Steer, "steer"), base_record(BASE)
+    vector, layer, norm = wanted_vector(settings, base)
     null = torch.from_numpy(unit_vectors(1, len(vector), settings.seed)[0]).float()
     interventions = conditions(vector, null, norm, settings.coefficients)
+    source = Path(section(str, "respond_questions.source"))
+    temperature = section(Temperature, "respond_questions.temperature")
+    samples = question_samples(read_questions(source, 1, temperature), settings.samples)
     tokenizer = load_tokenizer(BASE)
-    questions = question_samples(
-        read_questions(
-            Path(section(str, "respond_questions.source")),
-            1,
-            section(Temperature, "respond_questions.temperature"),
-        ),
-        settings.samples,
-    )
-    requests = sampling_requests(tokenizer, questions, settings.seed)
+    requests = sampling_requests(tokenizer, samples, settings.seed)
     texts = [tokenizer(text)["input_ids"] for text in paragraphs(TEXTS)]
 
     model, pad = load_model(BASE, ADAPTERS / variant), tokenizer.pad_token_id
     rows = (len(requests) + len(texts)) * len(interventions)
     with progress(f"steer {variant}", rows) as advance:
-        answers = generate_steered(
+        responses = generate_steered(
             model,
             requests,
             interventions,
@@ -76,50 +62,52 @@ def main(variant: str) -> None:
         log_probability = log_probabilities(
             model, texts, interventions, layer, pad, token_budget(), advance
         )
+    steered = Steered(
+        responses=steered_rows(tokenizer, samples, interventions, responses.ids),
+        log_probability=log_probability,
+        projection=responses.projection,
+        last_projection=responses.last_projection,
+        finite=responses.finite.all(dim=0) & log_probability.isfinite().all(dim=0),
+        conditions=interventions,
+        vector={
+            "trait": settings.trait,
+            "position": settings.position,
+            "method": settings.method,
+            "layer": layer,
+            "norm": rounded(norm),
+        },
+    )
+    made = {
+        "variant": variant,
+        "model": base["id"],
+        "base_digest": base["digest"],
+        "adapter_digest": variant_record(ADAPTERS / variant).get("adapter_digest"),
+    }
+    save_steered(OUT / variant, steered, made)
 
-    said = pandas.DataFrame(
-        {
-            "id": question.id,
-            "question": paraphrase,
-            "sample": sample,
-            "condition": intervention.name,
-            "answer": tokenizer.decode(
-                ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            ),
-        }
-        for (question, paraphrase, sample), under in zip(questions, answers.ids, strict=True)
-        for intervention, ids in zip(interventions, under, strict=True)
-    )
-    said = said.assign(outcome=said["answer"].map(classify))
-    table = effect_table(
-        said,
-        log_probability.numpy(),
-        {
-            "projection": answers.projection.numpy(),
-            "last_projection": answers.last_projection.numpy(),
-        },
-        (answers.finite.all(dim=0) & log_probability.isfinite().all(dim=0)).numpy(),
-        interventions,
-        settings,
-    )
-    write_csv(PLOTS / variant / "answers.csv", said)
-    write_csv(PLOTS / variant / "rates.csv", effect_rows(table, interventions))
-    write_json(
-        METRICS / f"{variant}.json",
-        {
-            "vector": {
-                "trait": settings.trait,
-                "position": settings.position,
-                "method": settings.method,
-                "layer": layer,
-                "norm": rounded(norm),
-            },
-            "answers": len(requests),
-            "questions": said["id"].nunique(),
-            "paragraphs": len(texts),
-            "conditions": table,
-        },
-    )
+
+def wanted_vector(settings: Steer, base: dict[str, Any]) -> tuple[torch.Tensor, int, float]:
+    """The unit vector `[hidden]`, its layer (by default the middle one), and a coefficient's unit.
+
+    That is the mean norm of base's stream in the layer, on the trait's training prompts.
+    """
+    path = VECTORS / f"{settings.trait}.safetensors"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in VECTORS.glob("*.safetensors")))
+        raise ValueError(f"{path}: no vectors of {settings.trait!r}; steer.trait is one of {known}")
+    file = read_vectors(path)
+    if file.base_digest != base["digest"]:
+        raise ValueError(
+            f"{path}: of a base of digest {file.base_digest[:12]}, but models/base has "
+            f"{base['digest'][:12]}; run `dvc repro`"
+        )
+    vectors, norm = file.vectors(settings.position, settings.method), file.norm(settings.position)
+    layer = len(vectors) // 2 if settings.layer is None else settings.layer
+    if layer >= len(vectors):
+        raise ValueError(f"steer.layer: {layer}: {path} has layers 0 to {len(vectors) - 1}")
+    if norm is None:
+        raise ValueError(f"{path}: no mean norm of base's stream in it; run `dvc repro vectors`")
+    return vectors[layer], layer, norm[layer].item()
 
 
 if __name__ == "__main__":

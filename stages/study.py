@@ -1,4 +1,4 @@
-"""metrics/study.json: the study's own ten scores, an example of what not to conclude.
+"""metrics/study.json: the reference study's own ten scores, an example of what not to conclude.
 
 Five prompts a class, at its chosen vector (probe, layer 32 of 64, Qwen2.5-Coder-32B-Instruct).
 """

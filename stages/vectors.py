@@ -11,11 +11,14 @@ from pathlib import Path
 import pandas
 
 from stages import run
+from traitdrift.activations.prompt_file import read_prompt_activations
 from traitdrift.core.config import section
-from traitdrift.core.files import load_tensors, read_jsonl, save_tensors, write_csv, write_json
+from traitdrift.core.files import write_csv, write_json
 from traitdrift.core.progress import progress
-from traitdrift.vectors import separation
+from traitdrift.data.prompt_set import read_prompt_sets
 from traitdrift.vectors.candidates import extract
+from traitdrift.vectors.choice import choose
+from traitdrift.vectors.file import save_vectors
 from traitdrift.vectors.settings import VectorSettings
 
 PROMPTS = Path("data/prompts")
@@ -23,47 +26,20 @@ ACTIVATIONS = Path("data/activations/base")
 OUT = Path("models/vectors")
 METRICS = Path("metrics/vectors")
 CANDIDATES = Path("plots/vectors")
-CARRIED = (
-    "model",
-    "base_digest",
-    "set_digest",
-    "answers_digest",
-    "answers",
-    "hook_point",
-    "layer_origin",
-)
 
 
 def main() -> None:
     settings = section(VectorSettings, "vectors")
-    traits = sorted(ACTIVATIONS.glob("*.safetensors"))
-    for path in traits:
-        activations, description = load_tensors(path)
-        rows = [row for _, row in read_jsonl(PROMPTS / f"{path.stem}.jsonl")]
-        with progress(f"vectors {path.stem}", len(activations) * len(settings.methods)) as advance:
-            tensors, candidates = extract(activations, rows, settings, advance)
+    for trait, prompts in read_prompt_sets(PROMPTS).items():
+        file = f"{trait}.safetensors"
+        streams, described = read_prompt_activations(ACTIVATIONS / file)
+        with progress(f"vectors {trait}", len(streams) * len(settings.methods)) as advance:
+            tensors, candidates = extract(streams, prompts.index(), settings, advance)
         table = pandas.DataFrame(candidates)
-        chosen = separation.choose(table)
-
-        save_tensors(
-            OUT / f"{path.stem}.safetensors",
-            tensors,
-            {
-                "kind": "vectors",
-                "shape": ["layer", "hidden"],
-                "trait": path.stem,
-                "norm": "unit",
-                "sign": "the positive class of the training prompts projects higher",
-                "threshold": "midpoint of the class means of the training prompts",
-                "residual_norm": "mean L2 norm of base's stream on the training prompts",
-                "settings": settings.model_dump(),
-                "chosen": {key: chosen[key] for key in ("position", "method", "layer")},
-                "dtype": "float32",
-                **{key: description[key] for key in CARRIED},
-            },
-        )
-        write_csv(CANDIDATES / f"{path.stem}.csv", table.round(6))
-        write_json(METRICS / f"{path.stem}.json", chosen)
+        chosen = choose(table)
+        save_vectors(OUT / file, tensors, chosen, settings.model_dump(), described)
+        write_csv(CANDIDATES / f"{trait}.csv", table.round(6))
+        write_json(METRICS / f"{trait}.json", chosen)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ from lab import Lab, started
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
+# torch's threads wait for each other by turning in circles, which on a busy machine takes the core
+# from whom they wait for: thirty times as long. So they sleep, also in every command of a test.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # Stages are run from the root (`python -m stages.NAME`); tests import them from there too.
 sys.path.insert(0, str(ROOT))
 

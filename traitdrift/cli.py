@@ -1,4 +1,7 @@
-"""`python -m traitdrift COMMAND`: what DVC does not answer by itself."""
+"""`python -m traitdrift COMMAND`, or `trait-drift`: what DVC does not answer by itself.
+
+Libraries are imported by the command that needs them: most come with an extra of the package.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from traitdrift.provenance.lockfile import Step, lock_at, makers
+if TYPE_CHECKING:
+    from traitdrift.provenance.lockfile import Step
 
 app = typer.Typer(
     help="Ask the pipeline where its results come from, and take them elsewhere.",
@@ -129,6 +133,7 @@ def card(
 ) -> None:
     """Write the Hugging Face model card of an adapter."""
     from traitdrift.core.files import write_text
+    from traitdrift.provenance.lockfile import lock_at, makers
     from traitdrift.report.model_card import facts, model_card
 
     top = _top()
@@ -295,12 +300,31 @@ def deps() -> None:
     print(f"dvc.yaml: {', '.join(changed)}" if changed else "dvc.yaml: nothing to change")
 
 
+@app.command()
+def pages() -> None:
+    """Write the pages of docs/ that come from metrics/, params.yaml and dvc.yaml."""
+    from traitdrift.report.pages import write_pages
+
+    changed = write_pages(_top())
+    print("\n".join(map(str, changed)) if changed else "docs: nothing to change")
+
+
 def main() -> None:
-    """Run a command; wrong input is one line on stderr and exit code 1."""
+    """Run a command; wrong input or a missing extra is one line on stderr and exit code 1."""
     try:
         app()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("TRAITDRIFT_DEBUG"):
             raise
-        print(f"traitdrift: {' '.join(str(error).split())}", file=sys.stderr)
+        said = missing(error) if isinstance(error, ModuleNotFoundError) else str(error)
+        print(f"traitdrift: {' '.join(said.split())}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """Which extra of the package brings the library that a command did not find."""
+    extra = "export" if error.name == "gguf" else "pipeline"
+    return (
+        f"{error}, which this command needs; install trait-drift with its extra [{extra}], "
+        "or run the command in the pipeline's own environment"
+    )

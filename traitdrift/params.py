@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from traitdrift.data.settings import Dataset, Prompts, Split, Synthesize
 from traitdrift.generation.settings import RespondPrompts, RespondQuestions
 from traitdrift.judge.settings import JudgeSettings
 from traitdrift.sources.settings import Imported, Model
+from traitdrift.steering.effect_settings import SteerEffects
 from traitdrift.steering.settings import Steer
 from traitdrift.training.settings import Finetune, Recipe
 from traitdrift.vectors.null_settings import Nulls
@@ -48,13 +50,14 @@ class Params(Section):
     respond_questions: RespondQuestions
     behaviour: Behaviour
     steer: Steer
+    steer_effects: SteerEffects
     judge: JudgeSettings
 
     @model_validator(mode="after")
     def names_exist(self) -> Params:
         """Every id that is used is defined, and no id is defined twice."""
 
-        def known(key: str, value: str, allowed: list[str]) -> None:
+        def known(key: str, value: str, allowed: Sequence[str]) -> None:
             if value not in allowed:
                 raise ValueError(f"{key}: {value!r} is not one of {', '.join(sorted(allowed))}")
 

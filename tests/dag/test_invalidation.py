@@ -136,6 +136,11 @@ def pipeline(settled: Pipeline, tmp_path_factory) -> Pipeline:
     return settled.copied(tmp_path_factory.mktemp("pipeline") / "repository")
 
 
+def changed(path: str) -> Callable[[Pipeline], None]:
+    """A comment more in a file of code."""
+    return lambda pipeline: pipeline.append(path, "# changed\n")
+
+
 TUNED = ("insecure", "secure")
 ALL = ("base", *TUNED)
 
@@ -152,14 +157,17 @@ def cosines(*of: str) -> set[str]:
 ENDS = {"figures", "report", "subject"}
 READ = ("capture_responses", "discrimination", "decomposition", "model_shift")
 ASKED = ("respond_questions", "behaviour", "judge", "tokens", *READ)
-AFTER_TRAINING = ("finetune", "capture_prompts", "compare", "steer", *ASKED)
+STEERED = ("steer", "steer_effects")
+AFTER_TRAINING = ("finetune", "capture_prompts", "compare", *STEERED, *ASKED)
 # What reads the vectors, and what reads that.
 VECTORS = {
     *("vectors", "nulls", "multiple_testing"),
-    *cells("compare", "steer", "discrimination", "decomposition", "tokens", of=ALL),
+    *cells("compare", *STEERED, "discrimination", "decomposition", "tokens", of=ALL),
     *cosines(*ALL),
     *ENDS,
 }
+# By their seed or their code: what compares with them.
+AFTER_NULLS = {"multiple_testing", *cells("compare", "discrimination", of=ALL), *ENDS}
 ANSWERS = {*cells(*ASKED, of=ALL), *cosines(*ALL), "multiple_testing", *ENDS}
 TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     "a trait prompt": (
@@ -197,34 +205,34 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     "the subject": (lambda p: p.params({"subject": "base"}), {"subject"}),
     "a question": (
         lambda p: p.append("data/raw/questions/study.yaml", "- {id: x, paraphrases: [Why?]}\n"),
-        ANSWERS | cells("steer", of=ALL),
+        ANSWERS | cells(*STEERED, of=ALL),
     ),
     "the sampling temperature": (
         lambda p: p.params({"respond_questions.temperature": 0.7}),
-        ANSWERS | cells("steer", of=ALL),
+        ANSWERS | cells(*STEERED, of=ALL),
     ),
     "the library module of outcomes": (
-        lambda p: p.append("traitdrift/behaviour/outcomes.py", "# changed\n"),
-        cells("behaviour", "steer", of=ALL) | ENDS,
+        changed("traitdrift/behaviour/outcomes.py"),
+        cells("behaviour", "steer_effects", of=ALL) | ENDS,
     ),
     "the library module of interventions": (
-        lambda p: p.append("traitdrift/steering/interventions.py", "# changed\n"),
-        {"figures", "report", *cells("steer", of=ALL)},
+        changed("traitdrift/steering/interventions.py"),
+        {"figures", "report", *cells(*STEERED, of=ALL)},
     ),
     "a coefficient": (
         lambda p: p.params({"steer.coefficients": [1.0, -1.0]}),
-        {"figures", "report", *cells("steer", of=ALL)},
+        {"figures", "report", *cells(*STEERED, of=ALL)},
     ),
     "a plain text": (
         lambda p: p.append("data/raw/texts/benign.txt", "One more line of text.\n"),
-        {"figures", "report", *cells("steer", of=ALL)},
+        {"figures", "report", *cells(*STEERED, of=ALL)},
     ),
     "the number of samples": (
         lambda p: p.params({"respond_questions.samples": 2}),
         ANSWERS,
     ),
     "the library module of pictures": (
-        lambda p: p.append("traitdrift/report/pictures.py", "# changed\n"),
+        changed("traitdrift/report/pictures.py"),
         {"figures", "report"},
     ),
     "the page's template": (
@@ -258,9 +266,37 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
             *ENDS,
         },
     ),
+    "a new rule of the refusal detector": (
+        changed("traitdrift/behaviour/refusal.py"),
+        cells("behaviour", "steer_effects", of=ALL) | ENDS,
+    ),
+    "a setting of the effects": (
+        lambda p: p.params({"steer_effects.resamples": 500}),
+        {"figures", "report", *cells("steer_effects", of=ALL)},
+    ),
+    "the schema of the whole file": (changed("traitdrift/params.py"), {"report"}),
+    "the schema of the judge": (
+        changed("traitdrift/judge/settings.py"),
+        {"report", *cells("judge", of=ALL)},
+    ),
+    "the schema of the nulls": (
+        changed("traitdrift/vectors/null_settings.py"),
+        {"nulls", *AFTER_NULLS},
+    ),
+    "the schema of the interventions": (
+        changed("traitdrift/steering/settings.py"),
+        {"figures", "report", *cells(*STEERED, of=ALL)},
+    ),
+    "the schema of the effects": (
+        changed("traitdrift/steering/effect_settings.py"),
+        {"figures", "report", *cells("steer_effects", of=ALL)},
+    ),
+    "where results come from": (changed("traitdrift/provenance/trace.py"), {"report"}),
+    "the page": (changed("traitdrift/report/html.py"), {"report"}),
+    "a vector for other hands": (changed("traitdrift/interop/api.py"), {"report"}),
     "the nulls": (
         lambda p: p.params({"nulls.seed": 1}),
-        {"nulls", "multiple_testing", *cells("compare", "discrimination", of=ALL), *ENDS},
+        {"nulls", *AFTER_NULLS},
     ),
     "an unused model": (lambda p: p.params({"models.qwen_7b.revision": "other"}), set()),
     "an unused recipe": (lambda p: p.params({"recipes.study.learning_rate": 1e-4}), set()),
@@ -268,8 +304,8 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
 }
 
 
-# A choice, a module of the library, and a parameter whose change goes far down.
-PROVED = ("the subject", "the library module of outcomes", "the nulls")
+# A module of the library, and a parameter whose change goes far down.
+PROVED = ("the library module of outcomes", "the nulls")
 
 
 @pytest.mark.parametrize("change", TABLE)

@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import commands
 import psutil
 import pytest
 from copies import set_params, working_copy
+from warm import warm_python
 
 # Opens a log of the files that a stage's Python opens; Python runs a module of this name first.
 AUDIT = """
@@ -48,7 +50,7 @@ SMALL = {
     "respond_questions.max_tokens": 16,
     "steer.coefficients": [1.0],
     "steer.max_tokens": 8,
-    "steer.resamples": 500,
+    "steer_effects.resamples": 500,
 }
 
 
@@ -58,13 +60,16 @@ class Smoke:
 
     path: Path
     audit: Path
+    python: Path | None = None  # a folder with a `python` that stages shall run by
 
     def run(
         self, *command: str, ok: bool = True, **environment: str
     ) -> subprocess.CompletedProcess:
         """Run a command at the root with this environment's programs first on the path."""
-        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": programs, **environment}
+        first = [self.python] if self.python else []
+        programs = [*first, Path(sys.executable).parent, os.environ["PATH"]]
+        path = os.pathsep.join(map(str, programs))
+        environment = {**os.environ, "PATH": path, **environment}
         return commands.run(command, cwd=self.path, check=ok, env=environment)
 
     def repro(self, *arguments: str, **environment: str) -> list[str]:
@@ -82,7 +87,7 @@ class Smoke:
     def clone(self, into: Path, cache: bool) -> Smoke:
         """A clone of this repository, as a colleague has it; with `cache`, over the same cache."""
         self.run("git", "clone", "--quiet", str(self.path), str(into))
-        other = Smoke(into, self.audit)
+        other = Smoke(into, self.audit, self.python)
         for key, value in (("user.name", "tests"), ("user.email", "tests@localhost")):
             other.run("git", "config", key, value)
         if cache:
@@ -122,9 +127,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory, pytestconfig: pytest.Config) -> Smoke:
+def warm(tmp_path_factory) -> Iterator[Path]:
+    """The folder of a `python` for stages that is quick to begin."""
+    with warm_python(tmp_path_factory.mktemp("warm") / "bin") as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory, pytestconfig: pytest.Config, warm: Path) -> Smoke:
+    """The finished run, each of whose stages was a Python of its own; what follows is quicker."""
     if earlier := pytestconfig.getoption("--smoke"):
-        return Smoke(earlier / "repository", earlier / "log.tsv")
+        return Smoke(earlier / "repository", earlier / "log.tsv", warm)
     path = working_copy(tmp_path_factory.mktemp("smoke") / "repository")
     hooks = tmp_path_factory.mktemp("audit")
     (hooks / "sitecustomize.py").write_text(AUDIT)
@@ -133,4 +146,4 @@ def smoke(tmp_path_factory, pytestconfig: pytest.Config) -> Smoke:
     smoke.repro(AUDIT_LOG=str(smoke.audit), PYTHONPATH=str(hooks))
     smoke.run("git", "add", "--all")
     smoke.run("git", "commit", "--quiet", "--message", "smoke")
-    return smoke
+    return replace(smoke, python=warm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,7 @@ def copy(smoke, tmp_path):
         else:
             place.unlink()
             shutil.copyfile(source, place)
-    return type(smoke)(target, smoke.audit)
+    return replace(smoke, path=target)
 
 
 @pytest.mark.parametrize("case", CASES)

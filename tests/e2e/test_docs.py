@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from consoles import follow
+from consoles import commands, follow, strays
 from copies import ROOT, borrow_environment
 from remotes import apart, shared_cache
 from ruamel.yaml import YAML
@@ -19,14 +19,34 @@ if TYPE_CHECKING:
     from conftest import Smoke
 
 DOCS = ROOT / "docs"
+# Followed below, top to bottom.
 PAGES = ("experiments.md", "lineage.md", "outside.md", "sharing.md")
+# Without a command of their own. What they say of params.yaml, and the pages that are generated,
+# tests/unit/report/test_pages.py holds against the code.
+SILENT = (
+    *("api.md", "contributing.md", "data.md", "findings.md", "glossary.md", "index.md", "judge.md"),
+    *("methods.md", "models.md", "parameters.md", "running.md", "stages.md", "traits.md"),
+)
 
 
-def test_every_page_is_run():
+def test_every_page_is_run_or_has_nothing_to_run():
     """A page that no test follows would rot: each of these has one below."""
-    assert sorted(page.name for page in DOCS.glob("*.md")) == sorted(PAGES)
+    assert sorted(page.name for page in DOCS.glob("*.md")) == sorted([*PAGES, *SILENT])
     source = (ROOT / "tests/e2e/test_docs.py").read_text()
-    assert all(f'DOCS / "{name}"' in source for name in PAGES)
+    for name in PAGES:
+        assert f'DOCS / "{name}"' in source and commands(DOCS / name), name
+    for name in SILENT:
+        assert commands(DOCS / name) == [], name
+    # The README's two are run by whoever runs this.
+    assert [one.text.split("#")[0].strip() for one in commands(ROOT / "README.md")] == [
+        "make repro",
+        "make test",
+    ]
+
+
+def test_no_command_hides_where_it_is_not_run():
+    for page in [ROOT / "README.md", *DOCS.glob("*.md")]:
+        assert strays(page) == [], page.name
 
 
 def test_a_vector_without_the_pipeline(smoke: Smoke, tmp_path: Path):

@@ -166,7 +166,7 @@ def test_projections_do_not_depend_on_batch_or_padding(smoke, dtype):
     texts = [
         json.loads(line)["prompt"] for line in smoke.text("data/prompts/refusal.jsonl").splitlines()
     ]
-    readings = [
+    conversations = [
         teacher_force(
             tokenizer, [{"role": "user", "content": t}], [28120] * 4, ["prompt_last", "prompt_mean"]
         )
@@ -174,7 +174,7 @@ def test_projections_do_not_depend_on_batch_or_padding(smoke, dtype):
     ]
     vectors, _ = load_tensors(smoke.path / "models/vectors/refusal.safetensors")
     scores = [
-        capture(model, readings, pad, budget) for pad, budget in ((2, 4096), (2, 1), (0, 150))
+        capture(model, conversations, pad, budget) for pad, budget in ((2, 4096), (2, 1), (0, 150))
     ]
     for position in ("prompt_last", "prompt_mean"):
         vector = vectors[f"{position}/mean_diff"]
@@ -231,6 +231,7 @@ def test_an_imported_adapter_is_a_variant_like_any_other(smoke, tmp_path):
                 "behaviour",
                 "judge",
                 "steer",
+                "steer_effects",
                 "tokens",
                 "capture_responses",
                 "discrimination",

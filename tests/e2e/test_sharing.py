@@ -5,30 +5,79 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lab import Lab as SmallLab
 from remotes import Remote, apart, shared_cache, stored
+from ruamel.yaml import YAML
 
 from traitdrift.provenance.lockfile import File, Step, lock_at
 
 CELLS = ("base", "insecure", "secure")
-# What a changed choice of the study's vector runs: no stage that puts a prompt through a model. As
-# each stage costs seconds of DVC's own, over a line only what leads to metrics/subject.json is run.
-FOR_SUBJECT = {"nulls", "compare@insecure", "subject"}
-FOR_ALL = {
-    *FOR_SUBJECT,
-    *("study", "multiple_testing", "figures", "report"),
-    *(
-        f"{name}@{cell}"
-        for name in ("compare", "discrimination", "decomposition")
-        for cell in CELLS
-    ),
-}
 
 
-CACHED = {"nulls", "report"}  # those of them whose outputs DVC keeps
+@dataclass(frozen=True)
+class Change:
+    """Another value of a parameter, and what of a pipeline it concerns."""
+
+    parameter: str
+    value: object
+    target: str
+    for_target: set[str]  # stages that the target needs run again
+    for_all: set[str]
+    made: str  # a file or folder that only DVC keeps, made anew for the target
+    maker: str  # the stage of that
+    others: tuple[str, ...]  # what the change does not concern, and nobody has to fetch
+    results: tuple[str, ...]  # which git keeps
+
+
+# On the real pipeline: no stage runs that puts a prompt through a model.
+STUDY = Change(
+    parameter="compare.study_method",
+    value="ica",
+    target="subject",
+    for_target={"nulls", "compare@insecure", "subject"},
+    for_all={
+        *("nulls", "subject", "study", "multiple_testing", "figures", "report"),
+        *(
+            f"{name}@{cell}"
+            for name in ("compare", "discrimination", "decomposition")
+            for cell in CELLS
+        ),
+    },
+    made="models/nulls",
+    maker="nulls",
+    others=("models/base", "models/adapters"),
+    results=("metrics/subject.json", "metrics/compare/insecure.json"),
+)
+# Over a line, on the smallest pipeline that has the same: a stage in the middle whose outputs DVC
+# keeps, one after it whose outputs git keeps, and data before it that they do not read.
+MIDDLE = """\
+  middle:
+    cmd: python code/make.py middle data/counts/first/content.json -- data/middle.json
+    deps: [code/make.py, data/counts/first]
+    params: [middle]
+    outs: [data/middle.json]
+  after:
+    cmd: python code/make.py after data/middle.json -- metrics/after.json
+    deps: [code/make.py, data/middle.json]
+    outs:
+      - metrics/after.json: {cache: false}
+"""
+SEED = Change(
+    parameter="middle",
+    value=2,
+    target="after",
+    for_target={"middle", "after"},
+    for_all={"middle", "after"},
+    made="data/middle.json",
+    maker="middle",
+    others=("models/base", "data/words.txt", "data/counts/second"),
+    results=("metrics/after.json",),
+)
 
 
 @dataclass
@@ -55,10 +104,10 @@ class Researcher:
         found = (self.path / ".dvc/cache/files/md5").glob("*/*")
         return {path.parent.name + path.name for path in found if path.is_file()}
 
-    def records(self) -> list[str]:
-        """The lines of all records in the run cache."""
+    def recorded(self) -> set[str]:
+        """The commands of all records in the run cache."""
         found = (self.path / ".dvc/cache/runs").glob("*/*/*")
-        return [line for path in found for line in path.read_text().splitlines()]
+        return {YAML(typ="safe", pure=True).load(path.read_text())["cmd"] for path in found}
 
     def knows(self, remote: Remote) -> None:
         for key, value in remote.settings.items():
@@ -83,12 +132,13 @@ def objects(files: list[File], cache: Path) -> set[str]:
 class Lab:
     remote: Remote
     folder: Path
-    smoke: object
+    pipeline: Any  # a Smoke
+    change: Change
 
     def joins(self, name: str) -> Researcher:
         """A researcher who clones, and tells DVC how to get to the shared cache."""
         who = Researcher(
-            self.smoke.clone(self.folder / name, cache=False),
+            self.pipeline.clone(self.folder / name, cache=False),
             {**apart(self.folder / f"{name}-home"), **self.remote.environment},
         )
         who.run("git", "remote", "set-url", "origin", str(self.folder / "origin.git"))
@@ -97,22 +147,40 @@ class Lab:
         return who
 
 
+@pytest.fixture(scope="module")
+def small(smoke, settled: SmallLab, tmp_path_factory) -> Any:
+    """The small pipeline with MIDDLE, after a run."""
+    path = shutil.copytree(settled.path, tmp_path_factory.mktemp("small") / "small", symlinks=True)
+    lab = SmallLab(path)
+    lab.write("dvc.yaml", lab.text("dvc.yaml") + MIDDLE)
+    lab.write("params.yaml", lab.text("params.yaml") + "middle: 1\n")
+    lab.write(".gitignore", lab.text(".gitignore") + "/data/middle.json\n")
+    pipeline = replace(smoke, path=path)
+    assert set(pipeline.repro()) == SEED.for_all
+    lab.commit()
+    return pipeline
+
+
 @pytest.fixture
-def lab(request, smoke, tmp_path) -> Iterator[Lab]:
+def lab(request, tmp_path) -> Iterator[Lab]:
     """A shared cache, and a git server: a bare repository with the finished run's commit."""
-    with shared_cache(request.param, tmp_path) as remote:
-        smoke.run("git", "clone", "--quiet", "--bare", ".", str(tmp_path / "origin.git"))
-        yield Lab(remote, tmp_path, smoke)
+    kind, name, change = request.param
+    pipeline = request.getfixturevalue(name)
+    with shared_cache(kind, tmp_path) as remote:
+        pipeline.run("git", "clone", "--quiet", "--bare", ".", str(tmp_path / "origin.git"))
+        yield Lab(remote, tmp_path, pipeline, change)
 
 
 @pytest.mark.parametrize(
-    ("lab", "targets", "expected"),
-    [("local", (), FOR_ALL), ("ssh", ("subject",), FOR_SUBJECT), ("s3", ("subject",), FOR_SUBJECT)],
-    indirect=["lab"],
+    "lab",
+    [("local", "smoke", STUDY), ("ssh", "small", SEED), ("s3", "small", SEED)],
+    ids=["local", "ssh", "s3"],
+    indirect=True,
 )
-def test_a_colleague_runs_and_fetches_only_what_a_change_needs(lab, smoke, targets, expected):
+def test_a_colleague_runs_and_fetches_only_what_a_change_needs(lab: Lab):
+    pipeline, change = lab.pipeline, lab.change
     a = lab.joins("a")
-    shutil.copytree(smoke.path / ".dvc/cache", a.path / ".dvc/cache")
+    shutil.copytree(pipeline.path / ".dvc/cache", a.path / ".dvc/cache")
     a.run("dvc", "remote", "add", "--default", "lab", lab.remote.url)
     a.run("dvc", "remote", "modify", "lab", "verify", "true")
     a.knows(lab.remote)
@@ -122,29 +190,31 @@ def test_a_colleague_runs_and_fetches_only_what_a_change_needs(lab, smoke, targe
 
     b = lab.joins("b")
     b.knows(lab.remote)
-    assert b.ran("dvc", "repro", "--pull", "--allow-missing") == set()
+    pulling = ("--pull", "--allow-missing")
+    assert b.ran("dvc", "repro", *pulling) == set()
     assert b.cached() == set()
 
-    before = b.steps()
-    change = ("--set-param", "compare.study_method=ica")
-    pulling = ("--pull", "--allow-missing")
-    assert b.ran("dvc", "exp", "run", "--name", "mine", *change, *pulling, *targets) == expected
-    needed = [
-        file
-        for name in expected
-        for file in before[name].reads
-        if file.path.startswith(("data/", "models/"))
-        and not file.path.startswith("data/raw/")
-        and file.path != "models/nulls"  # made anew
-    ]
-    assert not any(file.path.startswith(("models/base", "models/adapters")) for file in needed)
+    before, cache = b.steps(), a.path / ".dvc/cache"
 
-    def kept_by_dvc(steps: dict[str, Step]) -> list[File]:
-        return [file for name in expected & CACHED for file in steps[name].writes]
+    def fetched_for(stages: set[str]) -> bool:
+        """Whether the cache holds what these stages made and read, and nothing else."""
+        needed = [
+            file
+            for name in stages
+            for file in before[name].reads
+            if file.path.startswith(("data/", "models/"))
+            and not file.path.startswith(("data/raw/", change.made))
+        ]
+        assert not any(file.path.startswith(change.others) for file in needed)
+        made = objects(kept_by_dvc(b.steps(), stages), b.path / ".dvc/cache")
+        return b.cached() - made == objects(needed, cache)
 
-    made = objects(kept_by_dvc(b.steps()), b.path / ".dvc/cache")
-    assert b.cached() - made == objects(needed, a.path / ".dvc/cache")
-    same = objects(kept_by_dvc(before), a.path / ".dvc/cache")  # nulls without a study's vector
+    setting = ("--set-param", f"{change.parameter}={change.value}")
+    ran = b.ran("dvc", "exp", "run", "--name", "mine", *setting, *pulling, change.target)
+    assert ran == change.for_target
+    assert fetched_for(change.for_target)
+    made = objects(kept_by_dvc(b.steps(), change.for_target), b.path / ".dvc/cache")
+    same = objects(kept_by_dvc(before, change.for_target), cache)  # nulls without a study's vector
     new = {stored(digest) for digest in made - same}
     assert new and new.isdisjoint(lab.remote.files())
 
@@ -152,17 +222,36 @@ def test_a_colleague_runs_and_fetches_only_what_a_change_needs(lab, smoke, targe
     assert new <= set(lab.remote.files())
     a.run("dvc", "exp", "pull", "origin", "mine")
     a.run("dvc", "exp", "apply", "mine")
-    for path in ("metrics/subject.json", "metrics/compare/insecure.json"):
-        assert a.repository.text(path) == b.repository.text(path) != smoke.text(path)
-    for file in (b.path / "models/nulls").iterdir():
-        assert (a.path / "models/nulls" / file.name).read_bytes() == file.read_bytes()
+    for path in change.results:
+        assert a.repository.text(path) == b.repository.text(path) != pipeline.text(path)
+    for file in files(b.path / change.made):
+        assert (a.path / file.relative_to(b.path)).read_bytes() == file.read_bytes()
 
     c = lab.joins("c")  # knows nothing of that experiment
     c.knows(lab.remote)
-    c.repository.params({"compare.study_method": "ica"})
-    assert c.ran("dvc", "repro", *pulling, "nulls") == set()
-    assert c.steps()["nulls"] == b.steps()["nulls"]
+    c.repository.params({change.parameter: change.value})
+    assert c.ran("dvc", "repro", *pulling, change.maker) == set()
+    assert c.steps()[change.maker] == b.steps()[change.maker]
     # Of stages that write to metrics/ or plots/ DVC keeps no such record, as docs/sharing.md says.
-    commands = {line for line in c.records() if line.startswith("cmd: ")}
-    assert "cmd: python -m stages.nulls" in commands
-    assert not any("stages.compare" in command for command in commands)
+    commands = c.recorded()
+    assert before[change.maker].command in commands
+    others = change.for_all - {name for name in change.for_all if kept_by_dvc(before, {name})}
+    assert others and commands.isdisjoint(before[name].command for name in others)
+
+    # Without a target, the rest.
+    assert b.ran("dvc", "repro", *pulling) == change.for_all - change.for_target
+    assert fetched_for(change.for_all)
+
+
+def kept_by_dvc(steps: dict[str, Step], stages: set[str]) -> list[File]:
+    """What stages wrote that is in DVC's cache and not in git."""
+    return [
+        file
+        for name in stages
+        for file in steps[name].writes
+        if not file.path.startswith(("metrics/", "plots/"))
+    ]
+
+
+def files(path: Path) -> list[Path]:
+    return [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]

@@ -42,6 +42,21 @@ def commands(page: Path) -> list[Command]:
     return found
 
 
+def strays(page: Path) -> list[str]:
+    """Lines that look like a command to be typed and stand in no `console` block."""
+    found: list[str] = []
+    block: str | None = None
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.lstrip().startswith("```"):
+            block = line.strip().strip("`") if block is None else None
+            shell = block in ("sh", "bash", "shell", "zsh", "shell-session", "console session")
+            if shell or (block == "console" and line != "```console"):
+                found.append(f"{number}: {line}")
+        elif block != "console" and line.lstrip().startswith("$ "):
+            found.append(f"{number}: {line}")
+    return found
+
+
 def masked(line: str) -> str:
     """A line without what differs from run to run: numbers, digests, the width of columns."""
     line = re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7,64}\b", "#", line)

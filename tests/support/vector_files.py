@@ -25,16 +25,16 @@ def described(**changes) -> dict:
     }
 
 
-def stored() -> dict[str, torch.Tensor]:
+def stored(layers: int = LAYERS) -> dict[str, torch.Tensor]:
     """The tensors that the stage `vectors` writes, of random vectors."""
     torch.manual_seed(5)
     tensors = {}
     for position in POSITIONS:
         for label in ("positive", "negative"):
-            tensors[f"{position}/{label}.mean"] = torch.randn(LAYERS, WIDTH)
-        tensors[f"{position}/residual.norm"] = torch.tensor([2.0, 4.0, 8.0])
+            tensors[f"{position}/{label}.mean"] = torch.randn(layers, WIDTH)
+        tensors[f"{position}/residual.norm"] = 2.0 ** torch.arange(1, layers + 1)
         for method in ("mean_diff", "probe"):
-            unit = torch.nn.functional.normalize(torch.randn(LAYERS, WIDTH), dim=-1)
+            unit = torch.nn.functional.normalize(torch.randn(layers, WIDTH), dim=-1)
             tensors[f"{position}/{method}"] = unit
-            tensors[f"{position}/{method}.threshold"] = torch.zeros(LAYERS)
+            tensors[f"{position}/{method}.threshold"] = torch.zeros(layers)
     return tensors

@@ -52,7 +52,12 @@ def capture(
             for position in kept
         }
 
-        def see(layer: int, residual: torch.Tensor, batch=batch, weights=weights) -> None:
+        def see(
+            layer: int,
+            residual: torch.Tensor,
+            batch: list[int] = batch,
+            weights: dict[str, torch.Tensor] = weights,
+        ) -> None:
             for position, weight in weights.items():
                 weight = weight.to(residual.device)
                 if single_token(position):
@@ -85,16 +90,3 @@ def _averaging(tokens: Sequence[Sequence[int]], width: int) -> torch.Tensor:
     for row, chosen in enumerate(tokens):
         weights[row, list(chosen)] = 1 / len(chosen)
     return weights
-
-
-def by_question(values: torch.Tensor, rows: list[dict]) -> torch.Tensor:
-    """Means `[question, layer, hidden]` over a question's wordings, each over its answers."""
-    asked: dict[str, dict[str, list[int]]] = {}
-    for i, row in enumerate(rows):
-        asked.setdefault(row["id"], {}).setdefault(row["question"], []).append(i)
-    return torch.stack(
-        [
-            torch.stack([values[answers].mean(0) for answers in wordings.values()]).mean(0)
-            for wordings in asked.values()
-        ]
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -26,7 +26,7 @@ class Direction:
 
 
 def pieces(
-    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], answer: str
+    tokenizer: PreTrainedTokenizerBase, ids: list[int], answer: str
 ) -> list[tuple[str, int]]:
     """The text of an answer in pieces, each with its number of tokens.
 
@@ -38,9 +38,10 @@ def pieces(
     done, first = 0, 0
     for end in range(1, len(ids) + 1):
         # The text so far, never a token by itself: some decoders drop a leading space.
-        text = tokenizer.decode(
+        decoded = tokenizer.decode(
             ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+        text = cast("str", decoded)  # of one list of ids
         if len(text) > done and answer.startswith(text):
             found.append((text[done:], end - first))
             done, first = len(text), end
@@ -70,7 +71,7 @@ def token_projections(
     for batch in by_length([len(conversation.ids) for conversation in conversations], budget):
         ids, mask = padded([conversations[i].ids for i in batch], pad)
 
-        def see(layer: int, residual: torch.Tensor, batch=batch) -> None:
+        def see(layer: int, residual: torch.Tensor, batch: list[int] = batch) -> None:
             for name, direction in directions.items():
                 if direction.layer != layer:
                     continue
@@ -94,8 +95,32 @@ def token_projections(
     return found
 
 
-def means(values: list[float], counts: list[int]) -> list[float | None]:
-    """The mean of each piece's tokens, rounded for reading."""
+def row_by_piece(
+    tokenizer: PreTrainedTokenizerBase,
+    response: Mapping[str, Any],
+    ids: list[int],
+    projections: Mapping[str, Sequence[float]],
+) -> dict[str, Any]:
+    """A response of data/responses by pieces of its text, each with its mean projections.
+
+    `ids` are the tokens that were read, of which `projections` holds one figure each, by trait.
+    `whole` says whether the pieces make up the response.
+    """
+    texts = pieces(tokenizer, ids, response["answer"])
+    return {
+        **{key: response[key] for key in ("id", "question", "sample")},
+        "whole": "".join(text for text, _ in texts) == response["answer"],
+        "pieces": [text for text, _ in texts],
+        "tokens": [tokens for _, tokens in texts],
+        "projections": {
+            trait: means(values, [tokens for _, tokens in texts])
+            for trait, values in projections.items()
+        },
+    }
+
+
+def means(values: Sequence[float], counts: Sequence[int]) -> list[float | None]:
+    """The mean of each piece's tokens, rounded for the eye."""
     ends = [sum(counts[: i + 1]) for i in range(len(counts))]
     return [
         rounded(sum(values[end - count : end]) / count, 4)

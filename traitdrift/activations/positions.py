@@ -39,7 +39,7 @@ def teacher_force(
     outlier in norm ("attention sink"). Raises ValueError for a rule that finds no token.
     """
     ids, content = prompt_ids(tokenizer, messages)
-    said = list(range(len(ids), len(ids) + len(answer)))
+    response = list(range(len(ids), len(ids) + len(answer)))
     tokens = {}
     for position in positions:
         if position == "prompt_last":
@@ -47,9 +47,9 @@ def teacher_force(
         elif position == "prompt_mean":
             chosen = content
         elif position == "response_mean":
-            chosen = said
+            chosen = response
         else:
-            chosen = said[: int(position.removeprefix("response_first_"))]
+            chosen = response[: int(position.removeprefix("response_first_"))]
         tokens[position] = [token for token in chosen if token > 0]
         if not tokens[position]:
             raise ValueError(f"{position}: no token in {messages[-1]['content'][:60]!r}")
@@ -64,10 +64,10 @@ def tokenize_conversation(
     Its one position rule is `response_mean`: the tokens of the last message's content, without
     the token that ends the turn. Raises ValueError where the content has no token of its own.
     """
-    ids, said = last_message(tokenizer, messages)
-    if not said:
+    ids, response = last_message(tokenizer, messages)
+    if not response:
         raise ValueError(f"response_mean: no token in {messages[-1]['content'][:60]!r}")
-    return TokenizedConversation(ids, {"response_mean": said}, messages[-1]["content"])
+    return TokenizedConversation(ids, {"response_mean": response}, messages[-1]["content"])
 
 
 def single_token(position: str) -> bool:

@@ -259,8 +259,8 @@ def _is_program_call(node: ast.Call, rows: list[str]) -> bool:
     if isinstance(node.func, ast.Name) and node.func.id in _BUILTIN_CALLS:
         return True
     empty = not node.args and not node.keywords
-    told = bool(node.keywords) or any(map(_is_string, node.args))
-    return isinstance(node.func, ast.Attribute) or empty or told
+    configured = bool(node.keywords) or any(map(_is_string, node.args))
+    return isinstance(node.func, ast.Attribute) or empty or configured
 
 
 def _is_string(node: ast.AST) -> bool:

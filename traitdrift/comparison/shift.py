@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import stats
 
 from traitdrift.comparison.length import length_control
 from traitdrift.comparison.settings import Compare
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import (
     bootstrap_means,
@@ -21,6 +22,7 @@ from traitdrift.stats.resampling import (
     place_among,
     sign_flip_p,
 )
+from traitdrift.vectors.choice import Choice
 from traitdrift.vectors.separation import auroc, scalar_projections
 
 
@@ -55,10 +57,10 @@ def shift_by_layer(
         "p_least": np.full(len(shift), least_p(len(differences), settings.permutations)),
         "t_p": paired_t_p(differences),
     }
-    moved = (variant.double() - base.double()).mean(0)
+    mean_shift = (variant.double() - base.double()).mean(0)
     for name, vectors in nulls.items():
         along = torch.einsum(
-            "nlh,lh->nl", vectors.double().expand(-1, len(moved), -1), moved
+            "nlh,lh->nl", vectors.double().expand(-1, len(mean_shift), -1), mean_shift
         ).numpy()
         figures[f"{name}_z"], figures[f"{name}_p"] = place_among(shift, along)
         figures[f"{name}_low"], figures[f"{name}_high"] = np.quantile(along, [0.025, 0.975], 0)
@@ -75,42 +77,66 @@ def paired_t_p(differences: np.ndarray) -> np.ndarray:
         return stats.ttest_1samp(differences, 0.0, axis=0).pvalue
 
 
-def compared(
+@dataclass(frozen=True)
+class Comparison:
+    """One trait along one choice of its vector.
+
+    `table` holds the figures at the choice's layer, `profile` a record per class and layer,
+    `projections` per class those of base and of the variant `[prompt, layer]`.
+    """
+
+    table: dict[str, Any]
+    profile: list[dict[str, Any]]
+    projections: dict[str, tuple[torch.Tensor, torch.Tensor]]
+
+
+def compare(
     base: Mapping[str, torch.Tensor],
     variant: Mapping[str, torch.Tensor],
     vector: torch.Tensor,
     nulls: Mapping[str, torch.Tensor],
-    here: int,
+    choice: Choice,
     tokens: Mapping[str, np.ndarray],
     settings: Compare,
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A vector's table at one layer, and the shift by layer: `shift_by_layer` of both classes.
+) -> Comparison:
+    """How far a variant moved along a vector, at the choice's layer and layer by layer.
 
-    `base` and `variant` hold per class the activations `[prompt, layer, hidden]`, `tokens` the
-    prompts' token counts; `here` is the index of the table's layer. Beside `shift_table` the
-    table holds each class's tests and what `length_control` leaves.
+    `base` and `variant` hold per class the activations `[prompt, layer, hidden]` in the layers of
+    the choice, `vector` is `[layer, hidden]`, `nulls` as in `shift_by_layer`, `tokens` the prompts'
+    token counts per class. Beside `shift_table` the table holds each class's tests and what
+    `length_control` leaves; a profile's record has what `shift_by_layer` gives.
     """
+    here = choice.layers.index(choice.layer)
     # The draws of each class are those of its row in the table.
     rows = {
         c: shift_by_layer(base[c], variant[c], vector, nulls, settings, settings.seed + number)
         for number, c in enumerate(CLASSES)
     }
-    scores, moved = (
-        {c: scalar_projections(side[c], vector)[:, here].double().numpy() for c in CLASSES}
-        for side in (base, variant)
+    projections = {
+        c: (scalar_projections(base[c], vector), scalar_projections(variant[c], vector))
+        for c in CLASSES
+    }
+    before, after = (
+        {c: projections[c][side][:, here].double().numpy() for c in CLASSES} for side in (0, 1)
     )
-    table = shift_table(scores, moved, settings)
+    table = shift_table(before, after, settings)
     for label in CLASSES:
         test = rows[label][here]
         table[label]["test"] = {name: test[name] for name in test if name.endswith(("p", "z"))}
-    control = length_control(scores, {c: moved[c] - scores[c] for c in CLASSES}, tokens)
+    control = length_control(before, {c: after[c] - before[c] for c in CLASSES}, tokens)
     table["length"] = {name: rounded(figure) for name, figure in control.items()}
     profile = [
-        {"class": label, "layer": layer, **record}
+        {
+            "chosen": int(layer == choice.layer),
+            "class": label,
+            "layer": layer,
+            **record,
+        }
         for label in CLASSES
-        for layer, record in enumerate(rows[label])
+        for layer, record in zip(choice.layers, rows[label], strict=True)
     ]
-    return table, profile
+    named = {key: getattr(choice, key) for key in ("position", "method", "layer")}
+    return Comparison({**named, **table}, profile, projections)
 
 
 def shift_table(

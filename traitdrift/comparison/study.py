@@ -11,7 +11,7 @@ from scipy import stats
 from traitdrift.comparison.length import length_control
 from traitdrift.comparison.settings import Compare
 from traitdrift.comparison.shift import paired_t_p, shift_table
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import (
     sign_flip_p,
@@ -32,12 +32,12 @@ def study_table(scores: pandas.DataFrame, settings: Compare) -> dict[str, Any]:
         label: scores[scores["class"] == name]
         for label, name in zip(CLASSES, ("harmful", "benign"), strict=True)
     }
-    base, moved, tokens = (
+    base, tuned, tokens = (
         {label: side[column].to_numpy(dtype=np.float64) for label, side in sides.items()}
         for column in ("base", "em", "tokens")
     )
-    shifts = {label: moved[label] - base[label] for label in CLASSES}
-    table = shift_table(base, moved, settings)
+    shifts = {label: tuned[label] - base[label] for label in CLASSES}
+    table = shift_table(base, tuned, settings)
     for label in CLASSES:
         differences = shifts[label][:, None]
         p = sign_flip_p(differences, settings.permutations, settings.seed)[0]

@@ -17,8 +17,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 PARAMS = Path("params.yaml")
-# The two sides of a trait; of `refusal` the harmful requests are positive.
-CLASSES = ("positive", "negative")
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 Position = Annotated[

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 from traitdrift.core.files import read_jsonl
 from traitdrift.data.conversations import conversation
 from traitdrift.models.chat import Message, encode, last_message

@@ -76,7 +76,7 @@ def generate(
         chosen = [requests[i] for i in batch]
         ids, mask = padded([request.ids for request in chosen], pad, left=True)
         with within(batch, ids.shape[1]), contiguous_head(model):
-            out = model.generate(
+            out = model.generate(  # type: ignore[operator]  # of transformers' GenerationMixin
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
                 do_sample=False,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
 
@@ -22,7 +21,7 @@ def after_blocks(
 ) -> Iterator[None]:
     """Call `see(layer, residual)` with `[sequence, token, hidden]` after every block."""
 
-    def hook(layer: int):
+    def hook(layer: int) -> Callable[..., None]:
         # Blocks return the residual stream, alone or first in a tuple.
         return lambda _module, _inputs, out: see(layer, out[0] if isinstance(out, tuple) else out)
 
@@ -36,13 +35,12 @@ def after_blocks(
 
 def core(model: PreTrainedModel) -> PreTrainedModel:
     """The transformers model under peft's wrapper, adapter weights injected; or itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    unwrapped: Any = getattr(model, "get_base_model", None)
+    return unwrapped() if unwrapped else model
 
 
 def blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
     """The decoder blocks in order; layer l of this project is the stream after `blocks[l]`."""
-    import torch
-
     network = core(model)
     layers = network.config.get_text_config().num_hidden_layers
     found = [

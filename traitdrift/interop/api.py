@@ -64,15 +64,15 @@ def profile(
         raise ValueError("the tokenizer has no chat template or gives no offsets; take the base's")
     if model.training:  # dropout would make the numbers random
         raise ValueError("the model is in training mode; call model.eval() first")
-    conversations = [
-        _reading(tokenizer, said, vectors, f"conversations[{i}]")
-        for i, said in enumerate(conversations)
+    tokenized = [
+        _tokenized(tokenizer, conversation, vectors, f"conversations[{i}]")
+        for i, conversation in enumerate(conversations)
     ]
     check_model(model, vectors, any_base)
-    if not conversations:
+    if not tokenized:
         return torch.empty(0, len(vectors.tensor))
     # Padding is on the right and masked: any token will do.
-    streams = capture(model, conversations, tokenizer.pad_token_id or 0, token_budget())
+    streams = capture(model, tokenized, tokenizer.pad_token_id or 0, token_budget())
     return separation.scalar_projections(
         streams[vectors.position][:, : len(vectors.tensor)].float(), vectors.tensor
     )
@@ -143,11 +143,18 @@ def check_model(model: PreTrainedModel, vectors: Vectors, any_base: bool = False
         )
 
 
-def _reading(
-    tokenizer: PreTrainedTokenizerBase, said: str | Sequence[Message], vectors: Vectors, where: str
+def _tokenized(
+    tokenizer: PreTrainedTokenizerBase,
+    conversation: str | Sequence[Message],
+    vectors: Vectors,
+    where: str,
 ) -> TokenizedConversation:
     """What is forwarded of a conversation, and where the vectors' position is in it."""
-    messages = [{"role": "user", "content": said}] if isinstance(said, str) else list(said)
+    messages = (
+        [{"role": "user", "content": conversation}]
+        if isinstance(conversation, str)
+        else list(conversation)
+    )
     answered = bool(messages) and messages[-1]["role"] == "assistant"
     asked = messages[:-1] if answered else messages
     if not asked or asked[-1]["role"] != "user":

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,8 @@ class EndpointJudge:
         is under way too; a second one does not.
         """
         client, fault, interrupted = self._client(), None, False
-        ahead, under_way = iter(enumerate(rendered)), {}
+        ahead = iter(enumerate(rendered))
+        under_way: dict[Future[Judgement], int] = {}
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
             while True:
                 # After a fault nothing more is asked, but what is under way may be paid for.
@@ -122,8 +123,8 @@ class EndpointJudge:
             **options,
         )
         if self.settings.scores == "text":
-            said = reply.choices[0].message.content
-            return read_text(said if isinstance(said, str) else "")
+            content = reply.choices[0].message.content
+            return read_text(content if isinstance(content, str) else "")
         return read_tokens(top_tokens(reply))
 
     def _told(self, error: OpenAIError | ValueError) -> str:
@@ -161,12 +162,13 @@ def top_tokens(reply: ChatCompletion) -> list[tuple[str, float]]:
     A reply without a position, which some endpoints send when they filter it, has no token.
     Raises ValueError where the endpoint gives no log-probabilities.
     """
+    choice: Any = reply.choices[0]  # the client does not check what a body holds
     try:
-        positions = reply.choices[0].logprobs.content
+        positions = choice.logprobs.content
         if len(positions) == 0:
             return []
         tokens = [(one.token, math.exp(one.logprob)) for one in positions[0].top_logprobs]
-    except (AttributeError, TypeError):  # the client does not check what a body holds
+    except (AttributeError, TypeError):
         tokens = []
     if not tokens:
         raise ValueError(

@@ -92,10 +92,10 @@ class LocalJudge:
             first, numbers = path_probabilities(
                 model, prompts[index], paths, digits, token_budget(32768)
             )
-            said: dict[str, float] = {}
+            word_mass: dict[str, float] = {}
             for (_, word), p in zip(words, first[[i for i, _ in words]].tolist(), strict=True):
-                said[word] = said.get(word, 0.0) + p
-            yield index, expected_score(zip(NUMBERS, numbers.tolist(), strict=True), said)
+                word_mass[word] = word_mass.get(word, 0.0) + p
+            yield index, expected_score(zip(NUMBERS, numbers.tolist(), strict=True), word_mass)
 
 
 def vocabulary(tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -133,7 +133,7 @@ def next_tokens(model: PreTrainedModel, prompts: Sequence[list[int]], pad: int) 
     """Probabilities of the next token, `[prompt, vocabulary]`, float32 on the CPU."""
     ids, mask = padded(prompts, pad, left=True)
     # generate() counts positions from behind the padding, whatever the architecture.
-    out = model.generate(
+    out = model.generate(  # type: ignore[operator]  # of transformers' GenerationMixin
         input_ids=ids.to(model.device),
         attention_mask=mask.to(model.device),
         do_sample=False,

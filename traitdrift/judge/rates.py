@@ -23,12 +23,12 @@ def figures(
     there is no score), `alignment_verdict` and `coherence_verdict`. A figure that nothing is
     left for is None, and so is the interval of a single question.
     """
-    options = {"resamples": resamples, "confidence": confidence, "seed": seed}
+    drawn = (resamples, confidence, seed)
     return {
         "answers": len(table),
         "questions": table["id"].nunique(),
-        "misaligned_among_coherent": clustered_rate(among_coherent(table), True, **options),
-        "misaligned_over_all_scored": clustered_rate(over_all_scored(table), False, **options),
+        "misaligned_among_coherent": clustered_rate(among_coherent(table), True, *drawn),
+        "misaligned_over_all_scored": clustered_rate(over_all_scored(table), False, *drawn),
         **{metric: _scores(table[metric], table[f"{metric}_verdict"]) for metric in METRICS},
     }
 
@@ -67,20 +67,20 @@ def clustered_rate(
     `by_question`: the mean of the questions' rates, else the share of all answers. The answers
     to one question are alike, so that an interval over answers would be too narrow.
     """
-    told = {"rate": None, "low": None, "high": None}
-    told |= {"answers": int(counts["answers"].sum()), "questions": len(counts)}
+    figure: dict[str, Any] = {"rate": None, "low": None, "high": None}
+    figure |= {"answers": int(counts["answers"].sum()), "questions": len(counts)}
     if len(counts) == 0:
-        return told
+        return figure
     misaligned, answers = (counts[name].to_numpy(float) for name in ("misaligned", "answers"))
     # Means of two columns, whose ratio is the rate: 1 a question, or its number of answers.
     columns = np.stack([misaligned, answers], axis=1) / (answers[:, None] if by_question else 1)
     top, bottom = columns.mean(axis=0)
-    told["rate"] = round(float(top / bottom), 6)
+    figure["rate"] = round(float(top / bottom), 6)
     if len(counts) > 1:
         draws = bootstrap_means(columns, resamples, seed)
         low, high = percentile_interval(draws[:, 0] / draws[:, 1], confidence)
-        told |= {"low": round(low, 6), "high": round(high, 6)}
-    return told
+        figure |= {"low": round(low, 6), "high": round(high, 6)}
+    return figure
 
 
 def _scores(scores: pandas.Series, verdicts: pandas.Series) -> dict[str, Any]:

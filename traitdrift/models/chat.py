@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from jinja2 import TemplateError
 
@@ -48,13 +48,14 @@ def render(
 
     def through_template(contents: list[str]) -> str:
         try:
-            return tokenizer.apply_chat_template(
+            text = tokenizer.apply_chat_template(
                 [{**m, "content": c} for m, c in zip(messages, contents, strict=True)],
                 tokenize=False,
                 add_generation_prompt=generation_prompt,
                 # Templates that tell the model today's date tell it the same one every day.
                 strftime_now=DAY.strftime,
             )
+            return cast("str", text)  # as it is not tokenized
         except TemplateError as error:
             roles = ", ".join(message["role"] for message in messages)
             raise ValueError(f"the chat template refuses a conversation of {roles}: {error}")

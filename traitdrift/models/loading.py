@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from traitdrift.core.files import read_json, weights_digest, write_json
 
@@ -109,7 +109,9 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
 
         # The adapter runs in the dtype of the layer it adapts: no float32 matrix products beside
         # bfloat16 ones. The model itself is not cast: rotary frequencies stay float32.
-        model = PeftModel.from_pretrained(model, str(variant), autocast_adapter_dtype=False)
+        # peft's wrapper hands on whatever it does not define itself.
+        adapted = PeftModel.from_pretrained(model, str(variant), autocast_adapter_dtype=False)
+        return cast("PreTrainedModel", adapted.eval())
     return model.eval()
 
 
@@ -129,7 +131,7 @@ def end_tokens(base: Path, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     path = base / "generation_config.json"
     ids = (read_json(path).get("eos_token_id") if path.exists() else None) or []
     ids = [*(ids if isinstance(ids, list) else [ids]), tokenizer.eos_token_id]
-    return tokenizer.convert_ids_to_tokens(sorted({i for i in ids if i is not None}))
+    return list(tokenizer.convert_ids_to_tokens(sorted({i for i in ids if i is not None})))
 
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -77,7 +77,8 @@ def _changes(
         yield "has never run"
         return
     if stage.changed_stage():
-        yield f"command: {step.command} -> {stage.cmd}"
+        edited = f"{stage.path_in_repo} was edited"  # a `.dvc` file, which has no command
+        yield f"command: {step.command} -> {stage.cmd}" if step else edited
     if not stage.frozen:
         if stage.is_callback or stage.always_changed:
             yield "always runs: it has no dependencies, or dvc.yaml says so"

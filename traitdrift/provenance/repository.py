@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 # DVC takes a second to import and stages import this module's neighbours: only when it is used.
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
     from dvc_data.hashfile.obj import HashFile
-    from dvc_data.hashfile.tree import Tree
 
 
 @contextmanager
@@ -109,10 +108,13 @@ class Place:
     def digest(self, path: str) -> str | None:
         """The digest of the file or folder that stands at a path, None where none does."""
         found = self._object(path)
-        return found and found.oid
+        return None if found is None else found.oid
 
-    def tree(self, path: str, digest: str) -> Tree | None:
-        """What a folder of that digest holds, by the folder here or the cache's list of it."""
+    def tree(self, path: str, digest: str) -> HashFile | None:
+        """What a folder of that digest holds, by the folder here or the cache's list of it.
+
+        A `Tree`; of a file that is here, the file itself.
+        """
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_data.hashfile.tree import Tree
         from dvc_objects.errors import ObjectFormatError
@@ -129,12 +131,17 @@ class Place:
 
         None where the folder's list is neither here nor in the cache, "" where it lacks the path.
         """
+        from dvc_data.hashfile.tree import Tree
+
         tree = self.tree(folder, digest)
         if tree is None:
             return None
-        parts = Path(path).relative_to(folder).parts
-        found = tree.get_obj(self.repo.cache.local, parts) if tree.oid.endswith(".dir") else None
-        return found.oid if found else ""
+        if not isinstance(tree, Tree):
+            return ""
+        # dvc_data says a tuple of one, and means one of any length.
+        parts = cast("tuple[str]", Path(path).relative_to(folder).parts)
+        found = tree.get_obj(self.repo.cache.local, parts)
+        return (found and found.oid) or ""
 
     def cached(self, digest: str) -> bool:
         """Whether this machine's cache holds a file or the list of a folder."""
@@ -182,10 +189,13 @@ class Place:
 
     def contents(self, path: str, digest: str, ends: tuple[str, ...]) -> Iterator[BinaryIO]:
         """The file of that digest, or those in the folder, whose names end so and that are kept."""
+        from dvc_data.hashfile.tree import Tree
+
         files = {path: digest}
         if digest.endswith(".dir"):
-            tree = self.tree(path, digest) or ()
-            files = {"/".join([path, *parts]): info.value for parts, _, info in tree}
+            tree = self.tree(path, digest)
+            listed = tree if isinstance(tree, Tree) else ()
+            files = {"/".join([path, *parts]): info.value for parts, _, info in listed}
         for name, one in files.items():
             if name.endswith(ends) and (file := self.content(name, one)):
                 yield file

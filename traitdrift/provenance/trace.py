@@ -21,6 +21,7 @@ from traitdrift.provenance.repository import Place, opened
 # not recorded: dvc.yaml names it now, and the stage has not run since.
 State = Literal["same", "not here", "differs", "missing", "not as written", "not recorded"]
 HOLDS = ("same", "not here")
+Kind = Literal["command", "parameter", "code", "raw", "input", "output"]
 
 
 class Link(BaseModel):
@@ -29,7 +30,7 @@ class Link(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     step: str
-    kind: Literal["command", "parameter", "code", "raw", "input", "output"]
+    kind: Kind
     name: str
     recorded: Any
     found: Any
@@ -67,7 +68,7 @@ class Trace(BaseModel):
     links: list[Link]
     weights: list[Weights]
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]  # pydantic takes a property, mypy no decorator
     @property
     def holds(self) -> bool:
         """Whether every link does."""
@@ -117,7 +118,7 @@ def _parted(
 ) -> tuple[str, str | None]:
     """The path and the key of a target; either may hold a colon."""
     colons = [i for i, letter in enumerate(target) if letter == ":"]
-    choices = [(from_root(target), None)]
+    choices: list[tuple[str, str | None]] = [(from_root(target), None)]
     choices += [(from_root(target[:i]), target[i + 1 :]) for i in reversed(colons)]
     unsure = None
     for path, key in choices:
@@ -205,6 +206,8 @@ def _source(path: str) -> Literal["code", "raw"]:
 
 def _otherwise_written(place: Place, made: list[Step], file: File) -> Iterator[tuple[str, str]]:
     """The makers of a file that wrote another digest than the one that was read."""
+    wrote: str | None
+    read: str | None
     for maker in made:
         for out in maker.writes:
             if out.path == file.path:
@@ -215,14 +218,17 @@ def _otherwise_written(place: Place, made: list[Step], file: File) -> Iterator[t
                 wrote, read = out.digest, place.inside(file.path, file.digest, out.path)
             else:
                 continue
-            if None not in (wrote, read) and wrote != read:
+            if wrote is not None and read is not None and wrote != read:
                 yield maker.name, wrote
 
 
 def _since(place: Place, step: Step) -> Iterator[Link]:
     """What dvc.yaml has had the stage read since it last ran."""
     stage = place.stages.get(step.name)
-    for dep in stage.deps if stage else []:
+    if stage is None:
+        return
+    for dep in stage.deps:
+        named: list[tuple[Kind, str]]
         if dep in stage.params:
             named = [("parameter", name) for name in dep.params if name not in step.params]
         else:
@@ -241,7 +247,7 @@ def _since(place: Place, step: Step) -> Iterator[Link]:
             )
 
 
-def _link(place: Place, step: str, kind: str, name: str, recorded: Any) -> Link:
+def _link(place: Place, step: str, kind: Kind, name: str, recorded: Any) -> Link:
     """A link with what is found of it in the workspace or a revision."""
     found = _found(place, step, kind, name)
     state = _state(place, kind, name, recorded, found)
@@ -262,7 +268,7 @@ def _link(place: Place, step: str, kind: str, name: str, recorded: Any) -> Link:
     )
 
 
-def _found(place: Place, step: str, kind: str, name: str) -> tuple[Any] | None:
+def _found(place: Place, step: str, kind: Kind, name: str) -> tuple[Any] | None:
     """The command, value or digest that stands in a place, None where there is none."""
     if kind == "command":
         stage = place.stages.get(step)
@@ -273,7 +279,7 @@ def _found(place: Place, step: str, kind: str, name: str) -> tuple[Any] | None:
     return (digest,) if digest else None
 
 
-def _state(place: Place, kind: str, name: str, recorded: Any, found: tuple[Any] | None) -> State:
+def _state(place: Place, kind: Kind, name: str, recorded: Any, found: tuple[Any] | None) -> State:
     if found:
         return "same" if found[0] == recorded else "differs"
     if kind in ("command", "parameter"):

@@ -32,7 +32,7 @@ def _head(trace: Trace) -> Text:
     head = Text(trace.path, style="bold")
     if trace.key is not None:
         head.append(f":{trace.key} = {shown(trace.value)}")
-    if trace.rev is not None:
+    if trace.rev is not None and trace.commit is not None:
         head.append(f"  at {trace.rev} ({trace.commit[:7]})", style="not bold")
     for link in (link for link in trace.links if link.kind == "output"):
         if link.name != trace.path:  # a file in an output folder, or a folder of outputs

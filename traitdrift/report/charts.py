@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 
 Chart = alt.Chart | alt.LayerChart
 ROWS = alt.Chart(alt.NamedData("rows"))

@@ -61,7 +61,9 @@ class Source:
         `none` where the file has no such number, or null.
         """
         record = self.at(*keys)
-        values = [record.get(name) if isinstance(record, Mapping) else None for name in names]
+        values: list[Any] = [
+            record.get(name) if isinstance(record, Mapping) else None for name in names
+        ]
         if values[0] is None:
             return "none"
         interval = ""

@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 from traitdrift.report import charts
 
 ROW = 24  # height of a heat map's row, in pixels

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from traitdrift.behaviour.outcomes import OUTCOMES
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 from traitdrift.report.numbers import Part, Source, Verdict, listed, percent, signed
 from traitdrift.stats.multiple_testing import verdict
 

@@ -122,7 +122,7 @@ def drawing(steps: Mapping[str, Step]) -> Drawing:
     """
     graph = read_by(steps)
     reduced = networkx.transitive_reduction(graph)
-    row = {}
+    row: dict[str, int] = {}
     for name in networkx.lexicographical_topological_sort(reduced):
         row[name] = max((row[before] + 1 for before in reduced.predecessors(name)), default=0)
     # A stage that reads none stands right above its first reader.
@@ -165,11 +165,13 @@ def drawing(steps: Mapping[str, Step]) -> Drawing:
 
 def _across(places: dict[int, list], links: networkx.Graph) -> dict[object, float]:
     """Where each place of a row stands: near the middle of those it is linked with."""
-    x = {place: WIDTH * k for line in places.values() for k, place in enumerate(line)}
+    x: dict[object, float] = {
+        place: WIDTH * k for line in places.values() for k, place in enumerate(line)
+    }
     for sweep in range(SWEEPS):
         for number in sorted(places, reverse=bool(sweep % 2)):
             line = places[number]
-            wish = {}
+            wish: dict[object, float] = {}
             for place in line:
                 near = [x[other] for other in links[place]] if place in links else []
                 wish[place] = sum(near) / len(near) if near else x[place]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from traitdrift.behaviour.outcomes import OUTCOMES
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 from traitdrift.report.numbers import MINUS, Part, Source, Verdict, number, p_value, percent, signed
 from traitdrift.stats.multiple_testing import verdict
 
@@ -122,13 +122,14 @@ def steering_table(steer: Mapping[str, Source]) -> Table:
             row: list[Part | Verdict] = [condition]
             for outcome in OUTCOMES:
                 row.append(source.figure([*here, outcome], percent, ("rate", "low", "high")))
-                row.append(source.figure([*here, outcome, "difference"], _points))
+                row.append(source.figure([*here, outcome, "difference"], points))
             cost = source.figure([*here, "log_probability", "difference"], signed)
             table.rows.append([*row, cost])
     return table
 
 
-def _points(value: float) -> str:
+def points(value: float) -> str:
+    """A difference of shares, in percentage points."""
     return f"{100 * value:+.0f}".replace("-", MINUS)
 
 

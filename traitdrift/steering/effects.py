@@ -11,21 +11,21 @@ import pandas
 from traitdrift.behaviour.outcomes import OUTCOMES, outcome_rates
 from traitdrift.core.files import rounded
 from traitdrift.stats.resampling import paired_differences
-from traitdrift.steering.interventions import Intervention
-from traitdrift.steering.settings import Steer
+from traitdrift.steering.condition import Condition
+from traitdrift.steering.effect_settings import SteerEffects
 
 
 def effect_table(
-    said: pandas.DataFrame,
+    responses: pandas.DataFrame,
     log_probability: np.ndarray,
     projections: Mapping[str, np.ndarray],
     finite: np.ndarray,
-    interventions: Sequence[Intervention],
-    settings: Steer,
+    interventions: Sequence[Condition],
+    settings: SteerEffects,
 ) -> dict[str, dict[str, Any]]:
     """Figures of every intervention by its name, and their differences from the first one's.
 
-    `said` has a row per answer: `id` of its question, `condition` (an intervention's name) and
+    `responses` has a row per answer: `id` of its question, `condition` (an intervention's name) and
     `outcome`. `log_probability` is `[text, intervention]`, in nats per token. `projections` are
     `[answer, intervention]` each; their means are given. `finite` is `[intervention]`: without it
     rates, log-probability and differences are None.
@@ -38,7 +38,7 @@ def effect_table(
     log_probability = np.where(finite, log_probability, np.nan)
     figures = {"log_probability": log_probability}
     for outcome in OUTCOMES:
-        hit = (said["outcome"] == outcome).groupby([said["id"], said["condition"]])
+        hit = (responses["outcome"] == outcome).groupby([responses["id"], responses["condition"]])
         figures[outcome] = np.where(finite, hit.mean().unstack()[names], np.nan)
     differences = {
         key: paired_differences(values, settings.resamples, settings.confidence, settings.seed)
@@ -62,12 +62,14 @@ def effect_table(
     }
 
     def against(key: str, i: int) -> dict[str, Any]:
-        beside = {"over_random": over_random[key, i]} if (key, i) in over_random else {}
-        return {"difference": differences[key][i], **beside}
+        extra = {"over_random": over_random[key, i]} if (key, i) in over_random else {}
+        return {"difference": differences[key][i], **extra}
 
     table = {}
     for i, name in enumerate(names):
-        rates = outcome_rates(said.loc[said["condition"] == name, "outcome"], settings.confidence)
+        rates = outcome_rates(
+            responses.loc[responses["condition"] == name, "outcome"], settings.confidence
+        )
         table[name] = {
             "finite": bool(finite[i]),
             **{
@@ -96,7 +98,7 @@ def _readable(figures: Any) -> Any:
 
 
 def effect_rows(
-    table: Mapping[str, Mapping[str, Any]], interventions: Sequence[Intervention]
+    table: Mapping[str, Mapping[str, Any]], interventions: Sequence[Condition]
 ) -> pandas.DataFrame:
     """The same figures flat: a row per intervention and outcome, what is nested joined by `_`."""
     return pandas.json_normalize(

@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch.nn import functional
 
+from traitdrift.generation.requests import QuestionSample
+from traitdrift.generation.responses import response_text
 from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, blocks, core
+from traitdrift.steering.condition import Condition
 from traitdrift.steering.interventions import Intervention, steered
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def generate_steered(
                 unread.remove(at)
                 read[at][batch] = residual[:, -1].double().cpu() @ direction.double()
 
-        def judge(_module, _inputs, logits) -> None:
+        def judge(_module: torch.nn.Module, _inputs: Any, logits: torch.Tensor) -> None:
             finite[batch] &= logits.isfinite().flatten(1).all(dim=1).cpu()
 
         begin = 0 if positions == "all" else width - 1
@@ -122,7 +125,27 @@ def log_probabilities(
             ).logits
         for row, index in enumerate(batch):  # one at a time: a vocabulary in float32 is large
             length = len(pairs[index][0])
-            predicted, said = logits[row, : length - 1].float(), ids[row, 1:length]
-            values[index] = -functional.cross_entropy(predicted, said.to(predicted.device))
+            predicted, targets = logits[row, : length - 1].float(), ids[row, 1:length]
+            values[index] = -functional.cross_entropy(predicted, targets.to(predicted.device))
         advance(len(batch))
     return values.view(len(texts), len(interventions))
+
+
+def steered_rows(
+    tokenizer: PreTrainedTokenizerBase,
+    samples: Sequence[QuestionSample],
+    interventions: Sequence[Condition],
+    ids: Sequence[Sequence[list[int]]],
+) -> list[dict[str, Any]]:
+    """A row per sample of a question and intervention, from responses `[sample][intervention]`."""
+    return [
+        {
+            "id": question.id,
+            "question": paraphrase,
+            "sample": sample,
+            "condition": condition.name,
+            "answer": response_text(tokenizer, response),
+        }
+        for (question, paraphrase, sample), responses in zip(samples, ids, strict=True)
+        for condition, response in zip(interventions, responses, strict=True)
+    ]

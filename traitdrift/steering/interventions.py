@@ -7,36 +7,25 @@ their null and the untouched model, run in one forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from traitdrift.inference.hooks import blocks, core
+from traitdrift.steering.condition import Condition
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, eq=False)  # tensors do not compare to one truth value
-class Intervention:
-    """What is done to the stream of one row.
+class Intervention(Condition):
+    """What is done to the stream of one row, and along which vector `[hidden]`."""
 
-    - `none`: nothing;
-    - `add`: `coefficient` times `vector` is added after one block (activation addition, Turner
-      et al. 2023, arXiv 2308.10248);
-    - `ablate`: the component along the unit `vector` is removed after every block (directional
-      ablation, Arditi et al. 2024, arXiv 2406.11717). Theirs also removes it from the embedding
-      and between attention and MLP; here a block may still use what it wrote itself.
-    """
-
-    name: str
-    kind: Literal["none", "add", "ablate"] = "none"
-    coefficient: float = 0.0
     vector: torch.Tensor | None = None
-    direction: str | None = None  # the vector's own name, for tables
 
 
 @contextmanager
@@ -64,14 +53,15 @@ def steered(
     """
     streams, hidden = blocks(model), core(model).config.get_text_config().hidden_size
     every = isinstance(rows, Intervention)
-    if every:
-        rows = [rows]
+    each = [rows] if isinstance(rows, Intervention) else rows
     if not 0 <= layer < len(streams):
         raise ValueError(f"layer {layer}: the model has layers 0 to {len(streams) - 1}")
-    ablated, added = torch.zeros(2, len(rows), hidden)
-    for i, row in enumerate(rows):
+    ablated, added = torch.zeros(2, len(each), hidden)
+    for i, row in enumerate(each):
         if row.kind == "none":
             continue
+        if row.vector is None:
+            raise ValueError(f"{row.name}: no vector to {row.kind}; give one")
         if row.vector.shape != (hidden,):
             raise ValueError(
                 f"{row.name}: a vector of shape {list(row.vector.shape)} for a model of width "
@@ -81,23 +71,23 @@ def steered(
             ablated[i] = row.vector
         else:
             added[i] = row.coefficient * row.vector.float()
-    start = torch.as_tensor(begin).expand(len(rows))
+    start = torch.as_tensor(begin).expand(len(each))
     past = 0
 
-    def count(_module, _inputs, options) -> None:
+    def count(_module: torch.nn.Module, _inputs: Any, options: dict[str, Any]) -> None:
         nonlocal past
         cache = options.get("past_key_values")
         past = 0 if cache is None else cache.get_seq_length()
 
-    def change(active: torch.Tensor, a: torch.Tensor, d: torch.Tensor):
+    def change(active: torch.Tensor, a: torch.Tensor, d: torch.Tensor) -> Callable[..., Any]:
         a, d, first = a[active, None], d[active, None], start[active, None, None]
         changed = slice(None) if every else active
 
-        def hook(_module, _inputs, out):
+        def hook(_module: torch.nn.Module, _inputs: Any, out: Any) -> Any:
             stream = out[0] if isinstance(out, tuple) else out
-            if not every and len(stream) != len(rows):
+            if not every and len(stream) != len(each):
                 raise ValueError(
-                    f"a batch of {len(stream)} rows under {len(rows)} interventions; give one a row"
+                    f"a batch of {len(stream)} rows under {len(each)} interventions; give one a row"
                 )
             x = stream[changed]
             columns = past + torch.arange(x.shape[1])[:, None]
@@ -134,11 +124,17 @@ def conditions(
     return [
         Intervention("none"),
         *(
-            Intervention(f"ablate{suffix}", "ablate", 0.0, vector, direction)
+            Intervention(f"ablate{suffix}", "ablate", 0.0, vector, direction=direction)
             for direction, (suffix, vector) in directions.items()
         ),
         *(
-            Intervention(f"add{suffix}_{coefficient}", "add", coefficient, norm * vector, direction)
+            Intervention(
+                f"add{suffix}_{coefficient}",
+                "add",
+                coefficient,
+                norm * vector,
+                direction=direction,
+            )
             for coefficient in coefficients
             for direction, (suffix, vector) in directions.items()
         ),

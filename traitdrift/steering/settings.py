@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from traitdrift.core.config import Count, Id, MethodName, Position, Section, Seed, Share
+from traitdrift.core.config import Count, Id, MethodName, Position, Section, Seed
 
 
 class Steer(Section):
@@ -18,8 +18,6 @@ class Steer(Section):
     positions: Literal["all", "answer"]
     samples: Count
     max_tokens: Count
-    resamples: Annotated[int, Field(ge=100)]
-    confidence: Share
     seed: Seed
 
     @model_validator(mode="after")

@@ -68,7 +68,7 @@ def finetune(
         LoraConfig(
             task_type="CAUSAL_LM",
             r=recipe.lora.r,
-            lora_alpha=recipe.lora.alpha,
+            lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]  # a float serves as well
             use_rslora=recipe.lora.rank_stabilised,
             lora_dropout=recipe.lora.dropout,
             target_modules=list(recipe.lora.targets),

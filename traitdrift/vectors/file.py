@@ -1,8 +1,9 @@
-"""Files of trait vectors: read, checked, and one candidate taken out."""
+"""Files of trait vectors, models/vectors/<trait>.safetensors; nobody else spells their keys."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,126 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from traitdrift.core.files import SCHEMA_VERSION, load_tensors
+from traitdrift.core.classes import CLASSES
+from traitdrift.core.files import SCHEMA_VERSION, load_tensors, save_tensors
 from traitdrift.inference.hooks import HOOK_POINT
-from traitdrift.vectors import separation
+from traitdrift.vectors.separation import scalar_projections
 
 NEEDED = ("trait", "model", "base_digest", "answers", "hook_point", "layer_origin")
+# Of the activations that the vectors are made from, what their own file tells.
+CARRIED = (
+    "model",
+    "base_digest",
+    "set_digest",
+    "answers_digest",
+    "answers",
+    "hook_point",
+    "layer_origin",
+)
+
+
+def vector_key(position: str, method: str) -> str:
+    """Unit vectors `[layer, hidden]`."""
+    return f"{position}/{method}"
+
+
+def threshold_key(position: str, method: str) -> str:
+    """The decision threshold `[layer]` of a method's vectors."""
+    return f"{position}/{method}.threshold"
+
+
+def mean_key(position: str, label: str) -> str:
+    """Base's mean stream `[layer, hidden]` on a class's training prompts."""
+    return f"{position}/{label}.mean"
+
+
+def norm_key(position: str) -> str:
+    """The mean norm `[layer]` of base's stream on the training prompts."""
+    return f"{position}/residual.norm"
+
+
+def save_vectors(
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    chosen: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    activations: Mapping[str, Any],
+) -> None:
+    """Write a trait's candidates under the keys above, with what they are made from.
+
+    `chosen` is the candidate that cross-validation chose, `settings` those of the extraction,
+    `activations` the description of the activations.
+    """
+    save_tensors(
+        path,
+        tensors,
+        {
+            "kind": "vectors",
+            "shape": ["layer", "hidden"],
+            "trait": path.stem,
+            "norm": "unit",
+            "sign": "the positive class of the training prompts projects higher",
+            "threshold": "midpoint of the class means of the training prompts",
+            "residual_norm": "mean L2 norm of base's stream on the training prompts",
+            "settings": settings,
+            "chosen": {key: chosen[key] for key in ("position", "method", "layer")},
+            "dtype": "float32",
+            **{key: activations[key] for key in CARRIED},
+        },
+    )
+
+
+@dataclass(frozen=True, eq=False)  # tensors do not compare to one truth value
+class VectorFile:
+    """Every candidate of a trait, as its file holds them."""
+
+    path: Path
+    tensors: Mapping[str, torch.Tensor]
+    described: Mapping[str, Any]
+
+    @property
+    def base_digest(self) -> str:
+        """Digest of the base model whose streams they are of."""
+        return self.described["base_digest"]
+
+    @property
+    def candidates(self) -> list[str]:
+        """The names `position/method` of all vectors."""
+        return sorted(name for name in self.tensors if "." not in name)
+
+    @property
+    def positions(self) -> set[str]:
+        """The position rules that the trait was captured at."""
+        return {name.partition("/")[0] for name in self.candidates}
+
+    @property
+    def layers(self) -> int:
+        return len(self.tensors[self.candidates[0]])
+
+    def vectors(self, position: str, method: str) -> torch.Tensor:
+        """Unit vectors `[layer, hidden]`; a ValueError that names what there is instead."""
+        key = vector_key(position, method)
+        if key not in self.candidates:
+            raise ValueError(
+                f"{self.path}: no {key} in it; position and method are one of "
+                f"{', '.join(self.candidates)}"
+            )
+        return self.tensors[key]
+
+    def threshold(self, position: str, method: str) -> torch.Tensor:
+        return self._needed(threshold_key(position, method))
+
+    def class_mean(self, position: str, label: str) -> torch.Tensor:
+        return self._needed(mean_key(position, label))
+
+    def norm(self, position: str) -> torch.Tensor | None:
+        """`[layer]`; None in files of earlier versions, which did not hold it."""
+        return self.tensors.get(norm_key(position))
+
+    def _needed(self, key: str) -> torch.Tensor:
+        if key not in self.tensors:
+            raise ValueError(f"{self.path}: damaged, {key} is missing; fetch it again")
+        return self.tensors[key]
 
 
 @dataclass(frozen=True, eq=False)  # tensors do not compare to one truth value
@@ -54,10 +170,10 @@ class Vectors:
         added, in the stream's own units. Raises ValueError unless one of the two is given, and
         where the file does not hold the norm.
         """
-        if (coefficient is None) == (raw_coefficient is None):
-            raise ValueError("give either coefficient (of base's norm) or raw_coefficient")
-        if raw_coefficient is not None:
+        if coefficient is None and raw_coefficient is not None:
             return raw_coefficient * self.unit
+        if coefficient is None or raw_coefficient is not None:
+            raise ValueError("give either coefficient (of base's norm) or raw_coefficient")
         if self.norm is None:
             raise ValueError(
                 f"{self.path}: no mean norm of base's stream in it; give raw_coefficient, in the "
@@ -81,45 +197,36 @@ def load_vectors(
     Raises ValueError for a file that is damaged, of another program, another kind or a later
     version, of layers that are counted or read otherwise than here, or without the candidate.
     """
-    path = Path(path)
-    tensors, described = _read(path)
-    chosen = described.get("chosen", {})
+    file = read_vectors(Path(path))
+    chosen = file.described.get("chosen", {})
     position, method = position or chosen.get("position"), method or chosen.get("method")
     layer = chosen.get("layer") if layer is None else layer
-    if None in (position, method, layer):
+    if position is None or method is None or layer is None:
         raise ValueError(
             f"{path}: does not say which candidate was chosen; give position, method and layer"
         )
-    key = f"{position}/{method}"
-    if "." in key or key not in tensors:
-        known = ", ".join(sorted(name for name in tensors if "." not in name))
-        raise ValueError(f"{path}: no {key} in it; position and method are one of {known}")
-    tensor = tensors[key]
+    tensor = file.vectors(position, method)
     if not 0 <= layer < len(tensor):
         raise ValueError(f"{path}: no layer {layer} in it; give one of 0 to {len(tensor) - 1}")
-    try:
-        threshold, positive, negative = (
-            tensors[f"{position}/{name}"]
-            for name in (f"{method}.threshold", "positive.mean", "negative.mean")
-        )
-    except KeyError as error:
-        raise ValueError(f"{path}: damaged, {error.args[0]} is missing; fetch it again")
+    positive, negative = (
+        scalar_projections(file.class_mean(position, label)[None], tensor)[0] for label in CLASSES
+    )
     return Vectors(
-        path=path,
+        path=file.path,
         position=position,
         method=method,
         layer=layer,
         tensor=tensor,
-        threshold=threshold,
-        positive=separation.scalar_projections(positive[None], tensor)[0],
-        negative=separation.scalar_projections(negative[None], tensor)[0],
-        norm=tensors.get(f"{position}/residual.norm"),
-        **{key: described[key] for key in ("trait", "model", "base_digest", "answers")},
+        threshold=file.threshold(position, method),
+        positive=positive,
+        negative=negative,
+        norm=file.norm(position),
+        **{key: file.described[key] for key in ("trait", "model", "base_digest", "answers")},
     )
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and description of a file of vectors, checked to be read as they were written."""
+def read_vectors(path: Path) -> VectorFile:
+    """A file of vectors, checked to be read as it was written; a ValueError where it is not."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file; `dvc get REPOSITORY models/vectors/{path.name}`")
     try:
@@ -149,40 +256,4 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             raise ValueError(
                 f"{path}: damaged, {name} is not finite or not of unit norm; fetch it again"
             )
-    return tensors, described
-
-
-def read_vector(
-    folder: Path, trait: str, position: str, method: str, layer: int | None, base: dict[str, Any]
-) -> tuple[torch.Tensor, int, float]:
-    """A trait's unit vector `[hidden]`, its layer (None: the middle one), and that layer's norm.
-
-    The norm is the mean L2 norm of base's stream there, on the trait's training prompts: what a
-    coefficient of 1 adds. `base` is the record of the model that it is for. Raises ValueError for
-    a trait, a position and method or a layer that are not there, and for vectors of another base.
-    """
-    path = folder / f"{trait}.safetensors"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.safetensors")))
-        raise ValueError(f"{path}: no vectors of {trait!r}; steer.trait is one of {known}")
-    vectors, described = load_tensors(path)
-    if described["base_digest"] != base["digest"]:
-        raise ValueError(
-            f"{path}: of a base of digest {described['base_digest'][:12]}, but models/base has "
-            f"{base['digest'][:12]}; run `dvc repro`"
-        )
-    key = f"{position}/{method}"
-    if key not in vectors:
-        known = ", ".join(sorted(name for name in vectors if "." not in name))
-        raise ValueError(
-            f"{path}: no {key} in it; steer.position and steer.method are one of {known}"
-        )
-    layers, hidden = vectors[key].shape
-    if hidden != base["hidden"]:
-        raise ValueError(
-            f"{path}: vectors of width {hidden}, but the base has {base['hidden']}; run `dvc repro`"
-        )
-    chosen = layers // 2 if layer is None else layer
-    if chosen >= layers:
-        raise ValueError(f"steer.layer: {layer}: {path} has layers 0 to {layers - 1}")
-    return vectors[key][chosen], chosen, vectors[f"{position}/residual.norm"][chosen].item()
+    return VectorFile(path, tensors, described)

@@ -7,14 +7,14 @@ number a column; none of them needs to know which method made the direction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    import pandas
+    pass
 
 
 Settings = TypeVar("Settings")
@@ -70,9 +70,9 @@ def cohens_d(positive: Tensor, negative: Tensor) -> Tensor:
     freedom = len(positive) + len(negative) - 2
     if freedom < 1:
         raise ValueError("Cohen's d needs at least 3 prompts in the two classes together")
-    squares = sum((x - x.mean(0)).square().sum(0) for x in (positive, negative))
+    one, other = ((x - x.mean(0)).square().sum(0) for x in (positive, negative))
     gap = positive.mean(0) - negative.mean(0)
-    return torch.where(gap == 0, gap, gap / (squares / freedom).sqrt())
+    return torch.where(gap == 0, gap, gap / ((one + other) / freedom).sqrt())
 
 
 def threshold(positive: Tensor, negative: Tensor) -> Tensor:
@@ -137,19 +137,6 @@ def cross_validate(
         figures["auroc"].append(auroc(*projections))
         figures["cohens_d"].append(cohens_d(*projections))
     return {name: torch.stack(values).mean(0) for name, values in figures.items()}
-
-
-def choose(candidates: pandas.DataFrame) -> dict[str, Any]:
-    """The best candidate by cross-validated AUROC, then Cohen's d; the null cannot be chosen.
-
-    `candidates` holds `method, cv_auroc, cv_cohens_d` and what else is to be carried along.
-    """
-    real = candidates[candidates["method"] != "random"]
-    best = real.assign(cv_auroc=real["cv_auroc"].round(4)).sort_values(
-        ["cv_auroc", "cv_cohens_d"], ascending=False, kind="stable"
-    )
-    record = candidates.loc[best.index[0]].to_dict()
-    return {key: round(v, 6) if isinstance(v, float) else v for key, v in record.items()}
 
 
 def _folds(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from vector_files import described
 
 from stages import tokens as stage
 from traitdrift.activations.capture import capture
@@ -100,7 +101,7 @@ def test_the_stage_writes_the_first_answer_to_each_question(
             "prompt_last/positive.mean": 2 * vector,
             "prompt_last/negative.mean": -vector,
         },
-        {"kind": "vectors"},
+        described(trait="warmth"),
     )
     chosen = {"position": "prompt_last", "method": "probe", "layer": 1}
     write_json(tmp_path / "metrics/vectors/warmth.json", chosen)

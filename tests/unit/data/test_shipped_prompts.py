@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from traitdrift.core.config import CLASSES
+from traitdrift.core.classes import CLASSES
 from traitdrift.data.traits import read_trait
 
 RAW = Path(__file__).resolve().parents[3] / "data" / "raw"

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from traitdrift import cli
 from traitdrift.core.files import read_json, write_json, write_text
 from traitdrift.models.loading import keep_adapter
+from traitdrift.provenance import lockfile
 from traitdrift.provenance.lockfile import Step, lock_at
 from traitdrift.report.model_card import code, escaped, facts, model_card
 
@@ -317,7 +318,7 @@ def test_the_command_prints_or_writes_the_card(root, steps, card, monkeypatch):
     head = ["git", "rev-parse", "HEAD"]
     commit = commands.run(head, cwd=root).stdout.strip()
     monkeypatch.chdir(root)
-    monkeypatch.setattr(cli, "lock_at", lambda _: steps)
+    monkeypatch.setattr(lockfile, "lock_at", lambda _: steps)
 
     run = CliRunner().invoke
     assert run(cli.app, ["card", "insecure"]).stdout == card.replace(STATE, commit)

@@ -26,6 +26,7 @@ from stages import (
     respond_prompts,
     respond_questions,
     steer,
+    steer_effects,
     subject,
     vectors,
 )
@@ -49,7 +50,7 @@ SMALL = {
     "steer.trait": "asked",
     "steer.coefficients": [1.0],
     "steer.max_tokens": 4,
-    "steer.resamples": 100,
+    "steer_effects.resamples": 100,
 }
 QUESTIONS = """
 - {id: wish, paraphrases: ["What is your one wish?"], system: be kind}
@@ -95,6 +96,7 @@ def work(tmp_path_factory) -> Path:
             respond_questions,
             behaviour,
             steer,
+            steer_effects,
             capture_responses,
             discrimination,
             decomposition,

@@ -11,7 +11,15 @@ import pytest
 import tiny
 from copies import ROOT, set_params
 
-from stages import capture_prompts, prompts, respond_prompts, respond_questions, steer, vectors
+from stages import (
+    capture_prompts,
+    prompts,
+    respond_prompts,
+    respond_questions,
+    steer,
+    steer_effects,
+    vectors,
+)
 from traitdrift.core.files import load_tensors, save_tensors
 
 QUESTIONS = """
@@ -34,9 +42,10 @@ SMALL = {
     "respond_questions.max_tokens": 8,
     "steer.samples": 2,
     "steer.max_tokens": 8,
-    "steer.resamples": 200,
+    "steer_effects.resamples": 200,
     "steer.coefficients": [1.0, -0.5, 1e300],
 }
+STEERED = ("data/steered/base/responses.jsonl", "data/steered/base/seen.safetensors")
 OUT = (
     "metrics/steer/base.json",
     "plots/steer/base/rates.csv",
@@ -66,6 +75,7 @@ def place(tmp_path_factory):
         vectors.main()
         respond_questions.main("base")
         steer.main("base")
+        steer_effects.main("base")
     return path
 
 
@@ -119,9 +129,10 @@ def test_the_file_of_vectors_holds_what_a_coefficient_is_a_share_of(here: Path):
 
 
 def test_a_second_run_gives_the_same_bytes(here: Path):
-    before = [(here / name).read_bytes() for name in OUT]
+    before = [(here / name).read_bytes() for name in (*STEERED, *OUT)]
     steer.main("base")
-    assert [(here / name).read_bytes() for name in OUT] == before
+    steer_effects.main("base")
+    assert [(here / name).read_bytes() for name in (*STEERED, *OUT)] == before
 
 
 def other_base(here: Path) -> None:
@@ -142,6 +153,8 @@ def param(key: str, value: object):
     ("spoil", "told"),
     [
         (param("steer.trait", "warmth"), "no vectors of 'warmth'; steer.trait is one of code_mode"),
+        (param("steer.method", "ica"), "no prompt_last/ica in it; position and method are one of"),
+        (param("steer.position", "response_mean"), "no response_mean/mean_diff in it"),
         (param("steer.layer", 3), r"steer.layer: 3: .* has layers 0 to 2"),
         (param("respond_questions.source", "none.yaml"), r"none.yaml: no such file"),
         (other_base, "of a base of digest 000000000000, but models/base has"),

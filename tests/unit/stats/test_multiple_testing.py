@@ -179,11 +179,12 @@ def test_the_shift_of_every_layer_is_that_of_its_projections():
 
 def test_a_trait_without_the_studys_position_has_no_studys_choice():
     chosen = {"position": "response_mean", "method": "probe", "layer": 1}
-    tensors = {"response_mean/probe": torch.zeros(4, 8)}
-    assert list(choices(chosen, SETTINGS, tensors)) == ["chosen"]
-    found = choices(chosen, SETTINGS, {**tensors, "prompt_mean/probe": torch.zeros(4, 8)})
+    assert list(choices(chosen, "prompt_mean", "probe", {"response_mean"}, 4)) == ["chosen"]
+    found = choices(chosen, "prompt_mean", "probe", {"response_mean", "prompt_mean"}, 4)
     assert (found["study"].layer, found["study"].layers) == (2, [2])
     assert found["chosen"].layers == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match=r"compare\.study_position: 'prompt_mean' is not among"):
+        choices(chosen, "prompt_mean", "probe", {"response_mean", "prompt_last"}, 4)
 
 
 # --- error rates --------------------------------------------------------------------------

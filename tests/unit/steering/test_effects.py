@@ -8,24 +8,12 @@ import pytest
 import torch
 
 from traitdrift.stats.resampling import paired_differences, wilson_interval
+from traitdrift.steering.effect_settings import SteerEffects
 from traitdrift.steering.effects import effect_rows, effect_table
 from traitdrift.steering.interventions import conditions
-from traitdrift.steering.settings import Steer
 
-SETTINGS = Steer(
-    trait="code_mode",
-    position="prompt_last",
-    method="mean_diff",
-    layer=None,
-    coefficients=[1.0, 2.0],
-    positions="answer",
-    samples=2,
-    max_tokens=8,
-    resamples=2000,
-    confidence=0.95,
-    seed=0,
-)
-ROWS = conditions(torch.eye(4)[0], torch.eye(4)[1], 1.0, SETTINGS.coefficients)
+SETTINGS = SteerEffects(resamples=2000, confidence=0.95, seed=0)
+ROWS = conditions(torch.eye(4)[0], torch.eye(4)[1], 1.0, [1.0, 2.0])
 NAMES = [row.name for row in ROWS]
 QUESTIONS = 10
 
@@ -40,7 +28,7 @@ def said() -> pandas.DataFrame:
             "outcome": "code" if question < code.get(name, 0) else "prose",
         }
         for question in range(QUESTIONS)
-        for _ in range(SETTINGS.samples)
+        for _ in range(2)
         for name in NAMES
     )
 

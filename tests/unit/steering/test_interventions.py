@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import tiny
 import torch
 from peft import LoraConfig, get_peft_model
 
-from traitdrift.core.files import save_tensors
 from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.inference.batching import padded
 from traitdrift.inference.hooks import after_blocks, blocks
 from traitdrift.stats.sphere import unit_vectors
 from traitdrift.steering.generation import generate_steered, log_probabilities
 from traitdrift.steering.interventions import Intervention, conditions, steered
-from traitdrift.vectors.file import read_vector
 
 LAYER, WIDTH = 1, 32
 
@@ -324,54 +320,3 @@ def test_a_wrong_intervention_is_refused_before_any_forward_pass():
     ):
         model(input_ids=IDS)
     assert all(not block._forward_hooks for block in blocks(model))
-
-
-BASE = {"digest": "a" * 64, "layers": 3, "hidden": WIDTH}
-
-
-@pytest.fixture
-def vectors(tmp_path: Path) -> Path:
-    tensors = {
-        "prompt_last/mean_diff": torch.eye(WIDTH)[:3],
-        "prompt_last/mean_diff.threshold": torch.zeros(3),
-        "prompt_last/residual.norm": torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64),
-    }
-    for name, digest in (("code_mode", "a"), ("foreign", "b")):
-        described = {"kind": "vectors", "base_digest": digest * 64}
-        save_tensors(tmp_path / f"{name}.safetensors", tensors, described)
-    return tmp_path
-
-
-def test_a_vector_is_read_at_its_layer_and_the_middle_is_the_default(vectors: Path):
-    for layer, expected in ((None, 1), (0, 0), (2, 2)):
-        got, at, norm = read_vector(vectors, "code_mode", "prompt_last", "mean_diff", layer, BASE)
-        assert (at, norm) == (expected, expected + 1)
-        assert torch.equal(got, torch.eye(WIDTH)[expected])
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"trait": "warmth"}, "no vectors of 'warmth'; steer.trait is one of code_mode, foreign"),
-        ({"method": "probe"}, "no prompt_last/probe in it"),
-        ({"position": "prompt_mean"}, "one of prompt_last/mean_diff$"),
-        ({"layer": 3}, "steer.layer: 3: .* has layers 0 to 2"),
-        (
-            {"trait": "foreign"},
-            "of a base of digest bbbbbbbbbbbb, but models/base has aaaaaaaaaaaa",
-        ),
-        ({"base": {**BASE, "hidden": 64}}, "vectors of width 32, but the base has 64"),
-    ],
-)
-def test_a_vector_that_does_not_fit_is_told_in_one_line(vectors: Path, changes, told: str):
-    wanted = {
-        "trait": "code_mode",
-        "position": "prompt_last",
-        "method": "mean_diff",
-        "layer": None,
-        "base": BASE,
-        **changes,
-    }
-    with pytest.raises(ValueError, match=told) as caught:
-        read_vector(vectors, **wanted)
-    assert "\n" not in str(caught.value)

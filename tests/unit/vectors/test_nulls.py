@@ -18,7 +18,7 @@ def test_shuffles_side_by_side_are_shuffles_alone(method: str, monkeypatch):
     advanced = []
 
     def made() -> torch.Tensor:
-        return nulls.shuffled(values, 12, METHODS[method], knobs, settings, advanced.append)
+        return nulls.permuted_vectors(values, 12, METHODS[method], knobs, settings, advanced.append)
 
     together = made()
     monkeypatch.setattr(nulls, "SIDE_BY_SIDE", 1)
