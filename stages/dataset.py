@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 from stages import run
 from traitdrift.core.config import section
@@ -45,7 +46,7 @@ def main(name: str) -> None:
     )
 
 
-def counts(rows: list[dict]) -> dict[str, float]:
+def counts(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Rows and tokens of one side of the split."""
     tokens = [row["tokens"] for row in rows]
     return {

@@ -61,7 +61,9 @@ def generate(
     pad: int,
     budget: int,
     advance: Callable[[int], None] = lambda answered: None,
-    within: Callable[[list[int], int], AbstractContextManager] = lambda batch, width: nullcontext(),
+    within: Callable[[list[int], int], AbstractContextManager[None]] = (
+        lambda batch, width: nullcontext()
+    ),
 ) -> list[list[int]]:
     """Token ids of one answer per request, without the end token, at least one token long.
 

@@ -94,6 +94,6 @@ def permuted_vectors(
     return torch.cat(found).view(settings.count, layers, hidden)
 
 
-def batched(items: list, size: int) -> Iterator[list]:
+def batched(items: list[torch.Tensor], size: int) -> Iterator[list[torch.Tensor]]:
     """A list in pieces of at most `size` (itertools has it from Python 3.12 on)."""
     return (items[i : i + size] for i in range(0, len(items), size))
