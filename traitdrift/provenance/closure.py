@@ -84,6 +84,11 @@ def is_code(dep: str) -> bool:
     return Path(dep).parts[0] in PACKAGES
 
 
+def is_source(path: str) -> bool:
+    """Whether what a stage reads is code, of this repository's packages or another's."""
+    return path.endswith(".py") or is_code(path)
+
+
 def tells_of_all(deps: list[str]) -> bool:
     """Whether a stage depends on all code: what it writes tells how everything was made."""
     return set(PACKAGES) <= set(deps)

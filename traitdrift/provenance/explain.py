@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from traitdrift.provenance.closure import is_source
 from traitdrift.provenance.lockfile import Step, lock_of, related
 from traitdrift.provenance.repository import Place, opened
 
@@ -131,7 +132,7 @@ def _related(place: Place, dep: Output) -> Iterator[tuple[str, Output]]:
 
 def _file(place: Place, dep: Output, status: str, made: list[str]) -> str:
     path = place.path_of(dep)
-    kind = "code" if path.endswith(".py") else "data"
+    kind = "code" if is_source(path) else "data"
     if not dep.hash_info:
         return f"{kind}: {path} was not read before"
     if status == "deleted":

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from traitdrift.provenance.closure import is_source
 from traitdrift.provenance.dotted_keys import look_up
 from traitdrift.provenance.lockfile import File, Step, holds, lock_of, makers, related, upstream
 from traitdrift.provenance.repository import Place, opened
@@ -201,7 +202,7 @@ def _recorded(file: File) -> tuple[str, str]:
 
 
 def _source(path: str) -> Literal["code", "raw"]:
-    return "code" if path.endswith(".py") else "raw"
+    return "code" if is_source(path) else "raw"
 
 
 def _otherwise_written(place: Place, made: list[Step], file: File) -> Iterator[tuple[str, str]]:

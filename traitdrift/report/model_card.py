@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from traitdrift.behaviour.outcomes import OUTCOMES
 from traitdrift.core.files import read_json
 from traitdrift.models.loading import base_record, variant_record
+from traitdrift.provenance.closure import is_source
 from traitdrift.provenance.lockfile import Step, makers, upstream
 from traitdrift.provenance.verify import check, files, leaves, parameters
 from traitdrift.stats.multiple_testing import verdict
@@ -117,6 +118,7 @@ def model_card(known: Facts, state: str) -> str:
     text = page.get_template("card.md.jinja").render(
         head=Markup(head(known).to_yaml()),
         known=known,
+        is_source=is_source,
         hub=hub_id(known.base),
         dataset=dataset(known),
         recipe=list(leaves(known.made.params)),

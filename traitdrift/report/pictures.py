@@ -23,7 +23,7 @@ DATA = "<DVC_METRIC_DATA>"  # where DVC puts the rows of its revisions, and `png
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 # DVC's page draws with Vega-Lite 5.2; of those that vl-convert brings this is the nearest.
 VEGA_LITE = "5.8"
-PIXELS = 2  # of the PNG, for one of the picture
+PIXELS = 2  # of the PNG, for one of the picture: whole numbers leave no seams between cells
 FONT = "Liberation Sans"  # comes with vl-convert: the same letters on every machine
 CONFIG = {
     "font": FONT,
@@ -116,7 +116,7 @@ PICTURES = {
     "discrimination": Picture(
         "Which vector sees the fine-tune (dot: the chosen layer; grey: 95 % of random vectors)",
         [
-            charts.discrimination_lines("auroc", "AUROC against base", low=0.5, high=0.5),
+            charts.discrimination_lines("auroc", "AUROC, evaluation questions", low=0.5, high=0.5),
             charts.discrimination_lines(
                 "random_z", "shift (s.d. of random vectors)", low=-1.96, high=1.96
             ),

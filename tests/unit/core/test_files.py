@@ -6,7 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from traitdrift.core.files import load_tensors, replacing, save_tensors, weights_digest, write_json
+from traitdrift.core.files import (
+    load_tensors,
+    read_tables,
+    replacing,
+    save_tensors,
+    weights_digest,
+    write_json,
+)
 
 
 def test_tensors_come_back_with_their_description_and_the_same_bytes(tmp_path: Path):
@@ -49,3 +56,13 @@ def test_the_digest_is_of_the_tensors_not_of_how_they_are_packed(tmp_path: Path)
     (tmp_path / "broken.safetensors").write_bytes(b"not a safetensors file at all")
     with pytest.raises(ValueError, match="damaged"):
         weights_digest([tmp_path / "broken.safetensors"])
+
+
+def test_several_tables_are_read_as_one_with_the_origin_of_each_row(tmp_path):
+    (tmp_path / "a.csv").write_text("trait,value\nnull,\nNA,2\n")
+    (tmp_path / "b.csv").write_text("trait,value\n")
+    table = read_tables(["a", "b"], f"{tmp_path}/{{}}.csv", "who")
+    assert table["who"].tolist() == ["a", "a"] and table["trait"].tolist() == ["null", "NA"]
+    assert table["value"].isna().tolist() == [True, False]
+    assert list(read_tables(["b"], f"{tmp_path}/{{}}.csv").columns) == ["variant", "trait", "value"]
+    assert list(read_tables([], "{}.csv").columns) == ["variant"]

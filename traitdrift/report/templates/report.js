@@ -248,7 +248,7 @@ const steps = new Map(data("trace").map((step) => [step.name, step]));
 const holds = (folder, path) => path === folder || path.startsWith(`${folder}/`);
 const makers = (path) => [...steps.values()].filter((step) =>
   step.writes.some(([written]) => holds(written, path) || holds(path, written)));
-const isCode = (path) => path.endsWith(".py") || ["stages", "traitdrift"].includes(path);
+const isCode = (path) => path.endsWith(".py") || ["stages", "traitdrift"].includes(path.split("/")[0]);
 
 // The stages that had a part, nearest first.
 function upstream(first) {
