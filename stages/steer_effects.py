@@ -20,6 +20,7 @@ from traitdrift.steering.steered_file import read_steered
 STEERED = Path("data/steered")
 METRICS = Path("metrics/steer")
 PLOTS = Path("plots/steer")
+VECTOR = ("trait", "position", "method", "layer", "norm")
 
 
 def main(variant: str) -> None:
@@ -43,7 +44,7 @@ def main(variant: str) -> None:
     write_json(
         METRICS / f"{variant}.json",
         {
-            "vector": steered.vector,
+            "vector": {key: steered.vector[key] for key in VECTOR},
             "answers": len(steered.projection),
             "questions": responses["id"].nunique(),
             "paragraphs": len(steered.log_probability),
