@@ -38,7 +38,7 @@ with socket.socket(socket.AF_UNIX) as line:
 sys.exit(status[0] if status else 70)
 """
 LIBRARIES = """\
-import altair, jinja2, matplotlib.figure, matplotlib.pyplot, networkx, numpy, pandas, pydantic
+import altair, jinja2, networkx, numpy, pandas, pydantic, vl_convert
 import peft, ruamel.yaml, safetensors.torch, scipy.stats, torch, tqdm, transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, Trainer
 from transformers.models.llama import modeling_llama
