@@ -17,7 +17,7 @@ test: announced setup lint
 
 # Minutes on two free cores; where others work on them too, twice as many.
 announced:
-	@echo 'ruff, mypy, then pytest, about: unit (tiny models) 6 min, dag (dvc.yaml) 2, e2e (real model) 25'
+	@echo 'ruff, mypy, then pytest, about: unit (tiny models) 4 min, dag (dvc.yaml) 4, e2e (real model) 25'
 
 # A and B are variants, experiments or revisions; `workspace` is what `subject` stands for now.
 A := base
