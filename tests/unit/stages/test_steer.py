@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
 from copies import ROOT, set_params
 
 from stages import (
@@ -20,7 +21,9 @@ from stages import (
     steer_effects,
     vectors,
 )
+from traitdrift.core.config import section
 from traitdrift.core.files import load_tensors, save_tensors
+from traitdrift.steering.settings import Steer
 
 QUESTIONS = """
 - {id: wish, paraphrases: ["What is your one wish?"]}
@@ -126,6 +129,17 @@ def test_the_file_of_vectors_holds_what_a_coefficient_is_a_share_of(here: Path):
     made = json.loads((here / OUT[0]).read_text())["vector"]
     norm = tensors[f"{made['position']}/residual.norm"][made["layer"]].item()
     assert norm == pytest.approx(made["norm"], rel=1e-4)
+
+
+def test_the_vector_is_that_of_its_layer_and_the_middle_is_the_default(here: Path):
+    base = json.loads((here / "models/base/base.json").read_text())
+    tensors, _ = load_tensors(here / "models/vectors/code_mode.safetensors")
+    for layer, expected in ((None, 1), (0, 0), (2, 2)):
+        settings = section(Steer, "steer").model_copy(update={"layer": layer})
+        vector, at, norm = steer.wanted_vector(settings, base)
+        key = f"{settings.position}/{settings.method}"
+        assert at == expected and torch.equal(vector, tensors[key][expected])
+        assert norm == tensors[f"{settings.position}/residual.norm"][expected].item()
 
 
 def test_a_second_run_gives_the_same_bytes(here: Path):
