@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from traitdrift.core.first_calls import settle_elementwise
+
 
 def run(recipe: Callable[..., None]) -> None:
     """Run a stage's recipe with the cells named on the command line.
@@ -19,6 +21,8 @@ def run(recipe: Callable[..., None]) -> None:
         spec = sys.modules["__main__"].__spec__
         module = spec.name if spec else module
     name = module.rpartition(".")[2] + (f"@{'-'.join(cells)}" if cells else "")
+    if "torch" in sys.modules:  # a stage that loads no tensor starts without it
+        settle_elementwise()
     try:
         recipe(*cells)
     except (ValueError, OSError) as error:

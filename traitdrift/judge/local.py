@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import AutoModelForCausalLM
 
+from traitdrift.core.first_calls import settle_elementwise
 from traitdrift.inference.batching import by_length, padded, token_budget
 from traitdrift.judge.protocol import Judgement, as_number, as_word, expected_score, read_tokens
 from traitdrift.judge.settings import LocalJudgeSettings
@@ -51,6 +52,7 @@ class LocalJudge:
         """
         prompts = [encode(self.tokenizer, text)[0] for text in rendered]
         paths = number_paths(self.tokenizer, rendered[0])
+        settle_elementwise()
         placement = {"device_map": "auto"} if torch.cuda.is_available() else {}
         model = AutoModelForCausalLM.from_pretrained(
             self.folder, dtype=getattr(torch, self.settings.model.dtype), **placement
