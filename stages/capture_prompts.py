@@ -11,6 +11,7 @@ from traitdrift.activations.prompt_file import save_prompt_activations
 from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl
 from traitdrift.core.progress import progress
+from traitdrift.core.ranks import is_main
 from traitdrift.data.prompt_set import read_prompt_sets
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
@@ -49,19 +50,20 @@ def main(variant: str) -> None:
             streams = capture(
                 model, conversations[trait], tokenizer.pad_token_id, token_budget(), advance
             )
-            save_prompt_activations(
-                OUT / variant / f"{trait}.safetensors",
-                streams,
-                [row["prompt"] for row in prompts.rows],
-                answers[trait],
-                prompts.given,
-                {
-                    "variant": variant,
-                    "model": base["id"],
-                    "base_digest": base["digest"],
-                    "adapter_digest": adapter.get("adapter_digest"),
-                },
-            )
+            if is_main():
+                save_prompt_activations(
+                    OUT / variant / f"{trait}.safetensors",
+                    streams,
+                    [row["prompt"] for row in prompts.rows],
+                    answers[trait],
+                    prompts.given,
+                    {
+                        "variant": variant,
+                        "model": base["id"],
+                        "base_digest": base["digest"],
+                        "adapter_digest": adapter.get("adapter_digest"),
+                    },
+                )
 
 
 if __name__ == "__main__":

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import run
-from traitdrift.activations.capture import capture
+from traitdrift.activations.capture import capture_means
 from traitdrift.activations.positions import teacher_force
-from traitdrift.activations.response_file import Side, means_by_question, save_response_activations
+from traitdrift.activations.response_file import (
+    Side,
+    responses_by_question,
+    save_response_activations,
+)
 from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl
 from traitdrift.core.progress import progress
+from traitdrift.core.ranks import others_end
 from traitdrift.generation.responses import messages_of
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
@@ -53,11 +58,17 @@ def main(variant: str) -> None:
         total = sum(len(texts[text]) for text in read)
         with progress(f"capture responses, {variant}: {reader} reads", total) as advance:
             for text in read:
-                found = capture(
-                    model, conversations[text], tokenizer.pad_token_id, token_budget(), advance
+                means = capture_means(
+                    model,
+                    conversations[text],
+                    responses_by_question(texts[text]),
+                    tokenizer.pad_token_id,
+                    token_budget(),
+                    advance,
                 )
-                for position, values in found.items():
-                    streams[text, reader, position] = means_by_question(values, texts[text])
+                for position, mean in means.items():
+                    streams[text, reader, position] = mean
+    others_end()
     base = base_record(BASE)
     save_response_activations(
         OUT / f"{variant}.safetensors",

@@ -11,6 +11,7 @@ import pandas
 from stages import run
 from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, read_json, read_jsonl, write_csv, write_json
+from traitdrift.core.ranks import others_end
 from traitdrift.models.loading import (
     VARIANT_RECORD,
     base_record,
@@ -37,6 +38,7 @@ def main(variant: str) -> None:
 
     with tempfile.TemporaryDirectory() as scratch:
         model, losses = finetune(load_model(BASE), rows, recipe, tokenizer, scratch)
+        others_end()
         model.save_pretrained(scratch)
         digest = keep_adapter(Path(scratch), ADAPTERS / variant, base["id"])
 

@@ -8,6 +8,7 @@ from stages import run
 from traitdrift.core.config import Count, Temperature, section
 from traitdrift.core.files import read_jsonl, write_csv, write_json, write_text
 from traitdrift.core.progress import progress
+from traitdrift.core.ranks import others_end
 from traitdrift.generation.questions import read_questions
 from traitdrift.judge.protocol import METRICS, Judge, JudgeRequest, fill
 from traitdrift.judge.run import judge_all
@@ -22,6 +23,7 @@ KEYS = ("id", "question", "sample")
 
 
 def main(variant: str) -> None:
+    others_end()
     settings = section(JudgeSettings, "judge")
     if settings.backend == "none":
         write_json(FIGURES / f"{variant}.json", {"judge": {"backend": "none"}})

@@ -12,6 +12,7 @@ from stages import run
 from traitdrift.core.config import section
 from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
+from traitdrift.core.ranks import others_end
 from traitdrift.data.prompt_set import read_prompt_sets
 from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.generation.settings import RespondPrompts
@@ -43,6 +44,7 @@ def main() -> None:
             token_budget(),
             advance,
         )
+    others_end()
     write_jsonl(
         OUT,
         (

@@ -8,6 +8,7 @@ from stages import run
 from traitdrift.core.config import section
 from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
+from traitdrift.core.ranks import others_end
 from traitdrift.generation.questions import read_questions
 from traitdrift.generation.requests import question_samples, sampling_requests
 from traitdrift.generation.responses import response_rows
@@ -37,6 +38,7 @@ def main(variant: str) -> None:
             token_budget(32768),
             advance,
         )
+    others_end()
     rows = response_rows(tokenizer, samples, responses, settings.max_tokens)
     write_jsonl(OUT / f"{variant}.jsonl", rows)
 

@@ -14,6 +14,7 @@ from stages import run
 from traitdrift.core.config import Temperature, section
 from traitdrift.core.files import rounded
 from traitdrift.core.progress import progress
+from traitdrift.core.ranks import others_end
 from traitdrift.generation.questions import paragraphs, read_questions
 from traitdrift.generation.requests import question_samples, sampling_requests
 from traitdrift.inference.batching import token_budget
@@ -62,6 +63,7 @@ def main(variant: str) -> None:
         log_probability = log_probabilities(
             model, texts, interventions, layer, pad, token_budget(), advance
         )
+    others_end()
     steered = Steered(
         responses=steered_rows(tokenizer, samples, interventions, responses.ids),
         log_probability=log_probability,

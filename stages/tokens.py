@@ -15,6 +15,7 @@ from traitdrift.activations.positions import teacher_force
 from traitdrift.core.classes import CLASSES
 from traitdrift.core.files import read_json, read_jsonl, rounded, write_json, write_jsonl
 from traitdrift.core.progress import progress
+from traitdrift.core.ranks import others_end
 from traitdrift.generation.responses import messages_of
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
@@ -30,6 +31,7 @@ LONGEST = 160  # tokens of a response: enough to read, few enough for git
 
 
 def main(variant: str) -> None:
+    others_end()
     directions, scales = {}, {}
     for path in sorted(CHOICES.glob("*.json")):
         chosen, vectors = read_json(path), read_vectors(VECTORS / f"{path.stem}.safetensors")

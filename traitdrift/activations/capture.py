@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from traitdrift.activations.positions import TokenizedConversation, single_token
+from traitdrift.core.ranks import dealt, gather
 from traitdrift.inference.batching import by_length, padded
-from traitdrift.inference.hooks import after_blocks, blocks, core
+from traitdrift.inference.hooks import after_blocks, core
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@torch.inference_mode()
+Streams = dict[str, torch.Tensor]
+Part = tuple[Sequence[int], Streams]  # the indexes of some rows, and these rows
+
+
 def capture(
     model: PreTrainedModel,
     conversations: Sequence[TokenizedConversation],
@@ -29,59 +33,101 @@ def capture(
 ) -> dict[str, torch.Tensor]:
     """One tensor `[conversation, layer, hidden]` per position rule, on the CPU.
 
-    Readings are forwarded once each, in batches of like length of at most `budget` tokens,
-    padded on the right (a causal model's earlier tokens cannot see the padding). `advance` is
-    called with the number of conversations of each batch. Raises ValueError naming prompt and layer
-    where an activation is not finite.
+    In the model's dtype where the rule names a single token, else in float32. Conversations are
+    forwarded once each, in batches of like length of at most `budget` tokens, padded on the right
+    (a causal model's earlier tokens cannot see the padding). `advance` is called with the number
+    of conversations of each batch. Of several processes main gets all, the others their own
+    batches. Raises ValueError naming prompt and layer where an activation is not finite.
     """
-    network = core(model).base_model  # without the vocabulary head: nobody looks at logits
-    layers, hidden = len(blocks(model)), core(model).config.get_text_config().hidden_size
-    kept = {
-        position: torch.empty(
-            len(conversations),
-            layers,
-            hidden,
-            dtype=model.dtype if single_token(position) else torch.float32,
+    found: list[Part] = []
+    batches = by_length([len(one.ids) for one in conversations], budget)
+    for batch in dealt(batches, lambda batch: advance(len(batch))):
+        found.append((batch, forwarded(model, [conversations[i] for i in batch], pad)))
+    return assembled(gather(found), len(conversations))
+
+
+def capture_means(
+    model: PreTrainedModel,
+    conversations: Sequence[TokenizedConversation],
+    groups: Sequence[Sequence[Sequence[int]]],
+    pad: int,
+    budget: int,
+    advance: Callable[[int], None] = lambda forwarded: None,
+) -> dict[str, torch.Tensor]:
+    """Float32 means `[group, layer, hidden]` per position rule: memory grows with the groups alone.
+
+    A group holds lists of indexes of conversations; its mean is that of the lists' means. Groups
+    are forwarded one after the other, as `capture` does, and dealt out as a whole. The other
+    arguments and errors are those of `capture`.
+    """
+    found: list[Part] = []
+    members = [[i for same in group for i in same] for group in groups]
+    for number in dealt(range(len(groups)), lambda number: advance(len(members[number]))):
+        chosen = [conversations[i] for i in members[number]]
+        batches = by_length([len(one.ids) for one in chosen], budget)
+        streams = assembled(
+            [(batch, forwarded(model, [chosen[i] for i in batch], pad)) for batch in batches],
+            len(chosen),
         )
-        for position in conversations[0].tokens
-    }
-    for batch in by_length([len(conversation.ids) for conversation in conversations], budget):
-        ids, mask = padded([conversations[i].ids for i in batch], pad)
-        weights = {
-            position: _averaging([conversations[i].tokens[position] for i in batch], ids.shape[1])
-            for position in kept
+        sizes = [len(same) for same in groups[number]]
+        means = {
+            position: torch.stack([part.float().mean(0) for part in stream.split(sizes)]).mean(0)
+            for position, stream in streams.items()
         }
+        found.append(([number], {position: mean[None] for position, mean in means.items()}))
+    return assembled(gather(found), len(groups))
 
-        def see(
-            layer: int,
-            residual: torch.Tensor,
-            batch: list[int] = batch,
-            weights: dict[str, torch.Tensor] = weights,
-        ) -> None:
-            for position, weight in weights.items():
-                weight = weight.to(residual.device)
-                if single_token(position):
-                    rows = torch.arange(len(batch), device=residual.device)
-                    value = residual[rows, weight.argmax(dim=1)]
-                else:
-                    value = torch.einsum("st,sth->sh", weight, residual.float())
-                finite = value.isfinite().all(dim=1).tolist()
-                if not all(finite):
-                    where = conversations[batch[finite.index(False)]].name[:60]
-                    raise ValueError(
-                        f"NaN or infinite activation in layer {layer} at {position} of {where!r}; "
-                        "try another dtype"
-                    )
-                kept[position][batch, layer] = value.cpu()
 
-        with after_blocks(model, see):
-            network(
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                use_cache=False,
+def assembled(parts: Sequence[Part], rows: int) -> Streams:
+    """Tensors `[rows, layer, hidden]` from parts of them."""
+    return {
+        position: first.new_zeros(rows, *first.shape[1:]).index_copy_(
+            0,
+            torch.tensor([i for indexes, _ in parts for i in indexes]),
+            torch.cat([streams[position] for _, streams in parts]),
+        )
+        for position, first in (parts[0][1].items() if parts else ())
+    }
+
+
+@torch.inference_mode()
+def forwarded(model: PreTrainedModel, batch: Sequence[TokenizedConversation], pad: int) -> Streams:
+    """Streams `[conversation, layer, hidden]` per position rule, on the CPU, by one forward pass.
+
+    They stay on their device until it is done: one transfer and one look for NaN a batch.
+    """
+    ids, mask = padded([one.ids for one in batch], pad)
+    weights = {
+        position: _averaging([one.tokens[position] for one in batch], ids.shape[1]).to(model.device)
+        for position in batch[0].tokens
+    }
+    lasts = {position: weight.argmax(dim=1) for position, weight in weights.items()}
+    rows = torch.arange(len(batch), device=model.device)
+    seen: dict[str, list[torch.Tensor]] = {position: [] for position in weights}
+
+    def see(_layer: int, residual: torch.Tensor) -> None:
+        there = residual.device  # a large model's blocks lie on several
+        for position, weight in weights.items():
+            if single_token(position):
+                value = residual[rows.to(there), lasts[position].to(there)]
+            else:
+                value = torch.einsum("st,sth->sh", weight.to(there), residual.float())
+            seen[position].append(value.to(model.device))
+
+    with after_blocks(model, see):
+        core(model).base_model(  # without the vocabulary head: nobody looks at logits
+            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
+        )
+    streams = {position: torch.stack(values, dim=1).cpu() for position, values in seen.items()}
+    for position, stream in streams.items():
+        broken = (~stream.isfinite().all(dim=2)).nonzero()
+        if len(broken):
+            row, layer = broken[broken[:, 1].argmin()].tolist()
+            raise ValueError(
+                f"NaN or infinite activation in layer {layer} at {position} of "
+                f"{batch[row].name[:60]!r}; try another dtype"
             )
-        advance(len(batch))
-    return kept
+    return streams
 
 
 def _averaging(tokens: Sequence[Sequence[int]], width: int) -> torch.Tensor:

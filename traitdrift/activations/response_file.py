@@ -24,21 +24,12 @@ def _key(text: Side, reader: Side, position: str) -> str:
     return f"{text}_text/{reader}_model/{position}"
 
 
-def means_by_question(streams: torch.Tensor, rows: Sequence[Mapping[str, Any]]) -> torch.Tensor:
-    """Float32 means `[question, layer, hidden]` of streams `[response, layer, hidden]`.
-
-    Over a question's wordings, each over its responses; `rows` are those of data/responses.
-    """
+def responses_by_question(rows: Sequence[Mapping[str, Any]]) -> list[list[list[int]]]:
+    """Indexes of the rows of data/responses: of each question, of each of its wordings."""
     asked: dict[str, dict[str, list[int]]] = {}
     for i, row in enumerate(rows):
         asked.setdefault(row["id"], {}).setdefault(row["question"], []).append(i)
-    streams = streams.float()
-    return torch.stack(
-        [
-            torch.stack([streams[same].mean(0) for same in wordings.values()]).mean(0)
-            for wordings in asked.values()
-        ]
-    )
+    return [list(wordings.values()) for wordings in asked.values()]
 
 
 def save_response_activations(

@@ -8,9 +8,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from traitdrift.core.ranks import dealt, gather
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import core
 from traitdrift.models.loading import end_token_ids
@@ -28,29 +30,53 @@ class SamplingRequest:
     seed: str = ""
 
 
-class GumbelNoise(LogitsProcessor):
-    """Sampling as the arg max of logits / temperature + Gumbel noise (the Gumbel-max trick).
+class InverseTransform(LogitsProcessor):
+    """Sampling by inversion: the token in whose share of the probability a uniform number falls.
 
-    Each row has a random generator of its own, so that an answer depends on the row's seed and
-    not on its neighbours in the batch. Rows of temperature 0 are left as they are.
+    Each row has uniform numbers of its own, one a token, from a counter-based stream (Philox) that
+    its seed names: an answer depends on them and not on its neighbours in the batch, and drawing
+    costs the same for every vocabulary. Shares are summed as whole numbers, which have no order of
+    summation, so that every device finds the same token for the same float32 probabilities. Rows
+    of temperature 0 are left as they are.
     """
 
-    def __init__(self, requests: Sequence[SamplingRequest]):
+    def __init__(self, requests: Sequence[SamplingRequest], max_tokens: int):
         self.temperatures = torch.tensor([[request.temperature] for request in requests])
-        self.generators = []
-        for request in requests:
-            digest = hashlib.sha256(request.seed.encode("utf-8")).digest()
-            self.generators.append(
-                torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-            )
+        self.uniform = torch.from_numpy(
+            np.stack([uniform_numbers(request.seed, max_tokens) for request in requests])
+        )
+        self.step = 0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        noise = torch.empty(scores.shape)  # on the CPU: the same requests on every device
-        for row, generator in enumerate(self.generators):
-            noise[row].exponential_(generator=generator)
-        # -log of a standard exponential is a standard Gumbel variable; times the temperature it
-        # leaves the order of logits / temperature + noise, and adds nothing at temperature 0.
-        return scores.float() - (self.temperatures * noise.clamp_min(1e-30).log()).to(scores.device)
+        if self.uniform.device != scores.device:
+            self.uniform = self.uniform.to(scores.device)
+            self.temperatures = self.temperatures.to(scores.device)
+        uniform = self.uniform[:, self.step : self.step + 1]
+        self.step += 1
+        above = scores.float() - scores.float().amax(dim=1, keepdim=True)
+        odds = torch.nan_to_num((above / self.temperatures.clamp_min(1e-6)).exp())
+        shares = (odds * 2**ODDS_BITS).long().cumsum(dim=1)
+        chosen = torch.searchsorted(shares, times(shares[:, -1:], uniform), right=True)
+        chosen = chosen.clamp_max(scores.shape[1] - 1)  # logits that are not finite
+        drawn = torch.full_like(scores, -torch.inf).scatter(1, chosen, 0)
+        return torch.where(self.temperatures > 0, drawn, scores)
+
+
+# Of the likeliest token's odds: finer than float32, and 2**18 tokens sum up within 63 bits.
+ODDS_BITS = 40
+
+
+def uniform_numbers(seed: str, count: int) -> np.ndarray:
+    """Whole numbers below 2**32, int64 `[count]`: the beginning of the stream that a seed names."""
+    digest = hashlib.sha256(seed.encode("utf-8")).digest()
+    stream = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
+    return (stream.random_raw(count) >> 32).astype(np.int64)
+
+
+def times(whole: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """The whole part of whole * uniform / 2**32, exact for whole numbers below 2**61."""
+    low = ((whole & (2**29 - 1)) * uniform) >> 29
+    return ((whole >> 29) * uniform + low) >> 3
 
 
 @torch.inference_mode()
@@ -70,11 +96,13 @@ def generate(
     Prompts are padded on the left; a batch holds at most `budget` tokens, answers counted at
     `max_tokens` each. `advance` is called with the number of answers of each batch; `within` with
     the indexes of its requests and the padded width of its prompts, and gives the context in which
-    the batch is answered.
+    the batch is answered. Of several processes main gets all answers, the others their own only.
     """
     ends = end_token_ids(model)
     answers: list[list[int]] = [[] for _ in requests]
-    for batch in by_length([len(request.ids) + max_tokens for request in requests], budget):
+    share: list[tuple[int, list[int]]] = []
+    batches = by_length([len(request.ids) + max_tokens for request in requests], budget)
+    for batch in dealt(batches, lambda batch: advance(len(batch))):
         chosen = [requests[i] for i in batch]
         ids, mask = padded([request.ids for request in chosen], pad, left=True)
         with within(batch, ids.shape[1]), contiguous_head(model):
@@ -86,13 +114,14 @@ def generate(
                 max_new_tokens=max_tokens,
                 eos_token_id=ends,
                 pad_token_id=pad,
-                logits_processor=LogitsProcessorList([GumbelNoise(chosen)]),
+                logits_processor=LogitsProcessorList([InverseTransform(chosen, max_tokens)]),
             )
         for row, index in enumerate(batch):
             answer = out[row, ids.shape[1] :].tolist()
             end = next((i for i, token in enumerate(answer) if token in ends), len(answer))
-            answers[index] = answer[:end]
-        advance(len(batch))
+            share.append((index, answer[:end]))
+    for index, answer in gather(share):
+        answers[index] = answer
     return answers
 
 

@@ -20,7 +20,7 @@ from traitdrift.inference.batching import by_length, padded, token_budget
 from traitdrift.judge.protocol import Judgement, as_number, as_word, expected_score, read_tokens
 from traitdrift.judge.settings import LocalJudgeSettings
 from traitdrift.models.chat import encode, render
-from traitdrift.models.loading import load_tokenizer
+from traitdrift.models.loading import load_tokenizer, placement
 from traitdrift.sources.base_models import located
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ class LocalJudge:
         prompts = [encode(self.tokenizer, text)[0] for text in rendered]
         paths = number_paths(self.tokenizer, rendered[0])
         settle_elementwise()
-        placement = {"device_map": "auto"} if torch.cuda.is_available() else {}
         model = AutoModelForCausalLM.from_pretrained(
-            self.folder, dtype=getattr(torch, self.settings.model.dtype), **placement
+            self.folder, dtype=getattr(torch, self.settings.model.dtype), **placement()
         ).eval()
         longest = max(map(len, prompts)) + max(map(len, paths))
         room = getattr(model.config.get_text_config(), "max_position_embeddings", None)

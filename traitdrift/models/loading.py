@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from traitdrift.core.devices import DEVICE, device
 from traitdrift.core.files import read_json, weights_digest, write_json
+from traitdrift.core.ranks import world
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -92,9 +95,8 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
                 f"{record['digest'][:12]}; run `dvc repro` to make it again"
             )
     where, options = weights_location(base)
-    placement = {"device_map": "auto"} if torch.cuda.is_available() else {}
     model = AutoModelForCausalLM.from_pretrained(
-        where, dtype=getattr(torch, record["dtype"]), **options, **placement
+        where, dtype=getattr(torch, record["dtype"]), **options, **placement()
     )
     # A model's own defaults (Qwen ships a repetition penalty) would shape every answer behind
     # the parameters' back: only its special tokens are kept.
@@ -113,6 +115,15 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
         adapted = PeftModel.from_pretrained(model, str(variant), autocast_adapter_dtype=False)
         return cast("PreTrainedModel", adapted.eval())
     return model.eval()
+
+
+def placement() -> dict[str, Any]:
+    """How `from_pretrained` places a model: on one device, or over all where none is named."""
+    chosen = device()
+    if chosen.type == "cpu":
+        return {}
+    alone = DEVICE not in os.environ and world() == 1
+    return {"device_map": "auto" if alone else {"": chosen}}
 
 
 def end_token_ids(model: PreTrainedModel) -> list[int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch.nn import functional
 
+from traitdrift.core.ranks import dealt, gather
 from traitdrift.generation.requests import QuestionSample
 from traitdrift.generation.responses import response_text
 from traitdrift.generation.sampling import SamplingRequest, generate
@@ -62,10 +63,12 @@ def generate_steered(
     last, head = len(blocks(model)) - 1, core(model).get_output_embeddings()
     read = {at: torch.empty(len(pairs), dtype=torch.float64) for at in (layer, last)}
     finite = torch.ones(len(pairs), dtype=torch.bool)
+    own: list[int] = []
 
     @contextmanager
     def within(batch: list[int], width: int) -> Iterator[None]:
         unread = set(read)
+        own.extend(batch)
 
         def see(at: int, residual: torch.Tensor) -> None:
             if at in unread:  # the first pass is over the prompts, padded on the left
@@ -89,6 +92,11 @@ def generate_steered(
     flat = generate(
         model, [request for request, _ in pairs], max_tokens, pad, budget, advance, within=within
     )
+    seen = [(i, {at: values[i] for at, values in read.items()}, finite[i]) for i in own]
+    for i, at_last_token, whether in gather(seen):
+        finite[i] = whether
+        for at, value in at_last_token.items():
+            read[at][i] = value
     shape = (len(requests), len(interventions))
     return SteeredResponses(
         ids=[flat[i : i + shape[1]] for i in range(0, len(flat), shape[1])],
@@ -115,7 +123,9 @@ def log_probabilities(
     """
     pairs = [(text, what) for text in texts for what in interventions]
     values = torch.empty(len(pairs), dtype=torch.float64)
-    for batch in by_length([len(text) for text, _ in pairs], budget):
+    share = []
+    batches = by_length([len(text) for text, _ in pairs], budget)
+    for batch in dealt(batches, lambda batch: advance(len(batch))):
         ids, mask = padded([pairs[i][0] for i in batch], pad)
         with steered(model, [pairs[i][1] for i in batch], layer):
             logits = model(
@@ -126,8 +136,10 @@ def log_probabilities(
         for row, index in enumerate(batch):  # one at a time: a vocabulary in float32 is large
             length = len(pairs[index][0])
             predicted, targets = logits[row, : length - 1].float(), ids[row, 1:length]
-            values[index] = -functional.cross_entropy(predicted, targets.to(predicted.device))
-        advance(len(batch))
+            loss = functional.cross_entropy(predicted, targets.to(predicted.device))
+            share.append((index, -loss.item()))
+    for index, value in gather(share):
+        values[index] = value
     return values.view(len(texts), len(interventions))
 
 

@@ -11,6 +11,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments, set_seed
 from transformers.trainer_utils import enable_full_determinism
 
+from traitdrift.core.devices import device
+from traitdrift.core.ranks import world
 from traitdrift.models.chat import encode, tokens_in
 from traitdrift.training.settings import Recipe
 
@@ -55,13 +57,19 @@ def finetune(
     The base stays in its dtype; the adapter's weights and the optimiser are float32, and
     matrix products run in the base's dtype by autocast. `scratch` is a folder for the Trainer.
     """
+    if recipe.gradient_accumulation % world():
+        raise ValueError(
+            f"gradient_accumulation: {recipe.gradient_accumulation} steps do not divide by the "
+            f"{world()} processes of LAUNCH; start fewer, or change the recipe"
+        )
     if "8bit" in recipe.optimizer and find_spec("bitsandbytes") is None:
         raise ValueError(
             f"optimizer {recipe.optimizer}: needs bitsandbytes; `pip install bitsandbytes` or "
             "choose adamw_torch"
         )
     # Deterministic kernels where torch has them, so that a second run gives the same bytes.
-    set_up = enable_full_determinism if torch.cuda.is_available() else set_seed
+    on = device()
+    set_up = enable_full_determinism if on.type == "cuda" else set_seed
     set_up(recipe.seed)
     adapted = get_peft_model(
         model,
@@ -79,7 +87,7 @@ def finetune(
         args=TrainingArguments(
             output_dir=scratch,
             per_device_train_batch_size=recipe.batch_size,
-            gradient_accumulation_steps=recipe.gradient_accumulation,
+            gradient_accumulation_steps=recipe.gradient_accumulation // world(),
             num_train_epochs=recipe.epochs,
             max_steps=recipe.max_steps or -1,
             learning_rate=recipe.learning_rate,
@@ -96,11 +104,11 @@ def finetune(
             logging_nan_inf_filter=False,  # it would log a diverged step as a loss of 0
             save_strategy="no",
             report_to=[],
-            use_cpu=not torch.cuda.is_available(),
+            use_cpu=on.type == "cpu",
             seed=recipe.seed,
             data_seed=recipe.seed,
             remove_unused_columns=False,
-            dataloader_pin_memory=torch.cuda.is_available(),
+            dataloader_pin_memory=on.type == "cuda",
         ),
         train_dataset=list(rows),
         data_collator=DataCollatorForSeq2Seq(

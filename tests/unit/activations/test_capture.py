@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import tiny
 import torch
 
-from traitdrift.activations.capture import capture
+from traitdrift.activations.capture import capture, capture_means, forwarded
 from traitdrift.activations.positions import (
     TokenizedConversation,
     teacher_force,
@@ -132,6 +134,42 @@ def test_every_prompt_is_forwarded_once():
     capture(model, conversations(), pad=257, budget=10_000, advance=seen.append)
     assert len(forwarded) == 1
     assert forwarded[0][0] == sum(seen) == len(TEXTS)
+
+
+def test_means_of_groups_are_those_of_what_is_captured():
+    """Two wordings of unequal number of answers count alike; batches do not cross groups."""
+    model, many = tiny.llama(), conversations()
+    whole = capture(model, many, pad=257, budget=10_000)
+    seen: list[int] = []
+    got = capture_means(model, many, [[[4, 0], [2]], [[1], [3]]], 257, 10_000, seen.append)
+    assert seen == [3, 2]
+    for position in POSITIONS:
+        stream = whole[position]
+        expected = torch.stack(
+            [
+                ((stream[4] + stream[0]) / 2 + stream[2]) / 2,
+                (stream[1] + stream[3]) / 2,
+            ]
+        )
+        torch.testing.assert_close(got[position], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_memory_grows_with_the_groups_and_not_with_the_conversations(monkeypatch):
+    """No more than one group's streams are kept: a weak reference to each batch's is gone."""
+    kept: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+
+    def seen(model, batch, pad):
+        alive.append(sum(one() is not None for one in kept))
+        streams = forwarded(model, batch, pad)
+        kept.extend(weakref.ref(stream) for stream in streams.values())
+        return streams
+
+    monkeypatch.setattr("traitdrift.activations.capture.forwarded", seen)
+    many = conversations() * 4
+    capture_means(tiny.llama(), many, [[[i]] for i in range(len(many))], 257, 10_000)
+    assert len(alive) == 20
+    assert max(alive) <= len(POSITIONS)
 
 
 def test_activations_that_are_not_finite_name_prompt_and_layer():
