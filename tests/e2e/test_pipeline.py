@@ -205,6 +205,26 @@ def test_a_forced_second_run_gives_the_same_bytes(smoke):
     assert smoke.text("dvc.lock") == before
 
 
+def test_two_processes_of_torchrun_give_the_bytes_of_one(smoke):
+    """As `LAUNCH`, with as many threads each; the fine-tune of one batch a step does not divide."""
+    before = smoke.text("dvc.lock")
+    launcher = {"LAUNCH": "torchrun --nproc-per-node 2", "OMP_NUM_THREADS": "2"}
+    stages = ["capture_prompts@insecure", "respond_questions@insecure"]
+    assert smoke.repro("--single-item", "--force", *stages, **launcher) == stages
+    assert smoke.text("dvc.lock") == before
+    adapter = (smoke.path / "models/adapters/secure/adapter_model.safetensors").read_bytes()
+    refused = smoke.run(
+        *("torchrun", "--nproc-per-node", "2", "-m", "stages.finetune", "secure"), ok=False
+    )
+    assert refused.returncode != 0
+    assert (
+        "finetune@secure: gradient_accumulation: 1 steps do not divide by the 2 processes"
+        in refused.stderr
+    )
+    path = smoke.path / "models/adapters/secure/adapter_model.safetensors"
+    assert path.read_bytes() == adapter
+
+
 def test_an_imported_adapter_is_a_variant_like_any_other(smoke, tmp_path):
     """The insecure adapter, laid elsewhere without this project's record, moves what it moved."""
     foreign = tmp_path / "foreign"

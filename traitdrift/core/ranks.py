@@ -1,7 +1,7 @@
 """The processes of one stage under `torchrun`: which of them am I, and how their shares meet.
 
 Work is dealt out by batches that are cut as one process would cut them, so that every result is
-the one of a single process, to the bit. Main (rank 0) alone shows progress and writes.
+that of a single process, to the bit. Main (rank 0) alone shows progress and writes.
 """
 
 from __future__ import annotations
