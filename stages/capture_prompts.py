@@ -12,6 +12,7 @@ from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import is_main
+from traitdrift.core.scratch import resumable
 from traitdrift.data.prompt_set import read_prompt_sets
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
@@ -45,10 +46,19 @@ def main(variant: str) -> None:
     }
     base, adapter = base_record(BASE), variant_record(ADAPTERS / variant)
     model = load_model(BASE, ADAPTERS / variant)
-    with progress(f"capture prompts, {variant}", sum(map(len, answers.values()))) as advance:
+    total = sum(map(len, answers.values()))
+    with (
+        resumable("capture_prompts", base, adapter, conversations) as parts,
+        progress(f"capture prompts, {variant}", total) as advance,
+    ):
         for trait, prompts in sets.items():
             streams = capture(
-                model, conversations[trait], tokenizer.pad_token_id, token_budget(), advance
+                model,
+                conversations[trait],
+                tokenizer.pad_token_id,
+                token_budget(),
+                advance,
+                parts.within(trait),
             )
             if is_main():
                 save_prompt_activations(

@@ -21,6 +21,7 @@ from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
+from traitdrift.core.scratch import resumable
 from traitdrift.generation.responses import messages_of
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
@@ -51,37 +52,39 @@ def main(variant: str) -> None:
     read_by: dict[Side, tuple[Side, ...]] = {"variant": ("base", "variant"), "base": ("variant",)}
     if variant == "base":
         read_by = {"base": ("base",)}
+    base, adapter = base_record(BASE), variant_record(ADAPTERS / variant)
     streams: dict[tuple[Side, Side, str], torch.Tensor] = {}
-    for reader, read in read_by.items():
-        model = None  # let go of the one before: two may not fit
-        model = load_model(BASE, ADAPTERS / variant if reader == "variant" else None)
-        total = sum(len(texts[text]) for text in read)
-        with progress(f"capture responses, {variant}: {reader} reads", total) as advance:
-            for text in read:
-                means = capture_means(
-                    model,
-                    conversations[text],
-                    responses_by_question(texts[text]),
-                    tokenizer.pad_token_id,
-                    token_budget(),
-                    advance,
-                )
-                for position, mean in means.items():
-                    streams[text, reader, position] = mean
-    others_end()
-    base = base_record(BASE)
-    save_response_activations(
-        OUT / f"{variant}.safetensors",
-        streams,
-        [row["question"] for row in texts["base"]],
-        positions,
-        {
-            "variant": variant,
-            "model": base["id"],
-            "base_digest": base["digest"],
-            "adapter_digest": variant_record(ADAPTERS / variant).get("adapter_digest"),
-        },
-    )
+    with resumable("capture_responses", base, adapter, conversations) as parts:
+        for reader, read in read_by.items():
+            model = None  # let go of the one before: two may not fit
+            model = load_model(BASE, ADAPTERS / variant if reader == "variant" else None)
+            total = sum(len(texts[text]) for text in read)
+            with progress(f"capture responses, {variant}: {reader} reads", total) as advance:
+                for text in read:
+                    means = capture_means(
+                        model,
+                        conversations[text],
+                        responses_by_question(texts[text]),
+                        tokenizer.pad_token_id,
+                        token_budget(),
+                        advance,
+                        parts.within(f"{text}-{reader}"),
+                    )
+                    for position, mean in means.items():
+                        streams[text, reader, position] = mean
+        others_end()
+        save_response_activations(
+            OUT / f"{variant}.safetensors",
+            streams,
+            [row["question"] for row in texts["base"]],
+            positions,
+            {
+                "variant": variant,
+                "model": base["id"],
+                "base_digest": base["digest"],
+                "adapter_digest": adapter.get("adapter_digest"),
+            },
+        )
 
 
 if __name__ == "__main__":

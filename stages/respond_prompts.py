@@ -13,12 +13,13 @@ from traitdrift.core.config import section
 from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
+from traitdrift.core.scratch import resumable
 from traitdrift.data.prompt_set import read_prompt_sets
 from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.generation.settings import RespondPrompts
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.chat import prompt_ids
-from traitdrift.models.loading import load_model, load_tokenizer
+from traitdrift.models.loading import base_record, load_model, load_tokenizer
 
 BASE = Path("models/base")
 PROMPTS = Path("data/prompts")
@@ -35,7 +36,11 @@ def main() -> None:
         for row in rows
     ]
     model = load_model(BASE)
-    with progress("respond to prompts, base", len(requests)) as advance:
+    made_of = base_record(BASE), requests, settings.max_tokens
+    with (
+        resumable("respond_prompts", *made_of) as parts,
+        progress("respond to prompts, base", len(requests)) as advance,
+    ):
         responses = generate(
             model,
             requests,
@@ -43,20 +48,21 @@ def main() -> None:
             tokenizer.pad_token_id,
             token_budget(),
             advance,
+            parts,
         )
-    others_end()
-    write_jsonl(
-        OUT,
-        (
-            {
-                "trait": row["trait"],
-                "prompt": row["prompt"],
-                "answer": tokenizer.decode(ids, clean_up_tokenization_spaces=False),
-                "ids": ids,
-            }
-            for row, ids in zip(rows, responses, strict=True)
-        ),
-    )
+        others_end()
+        write_jsonl(
+            OUT,
+            (
+                {
+                    "trait": row["trait"],
+                    "prompt": row["prompt"],
+                    "answer": tokenizer.decode(ids, clean_up_tokenization_spaces=False),
+                    "ids": ids,
+                }
+                for row, ids in zip(rows, responses, strict=True)
+            ),
+        )
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from traitdrift.core.config import section
 from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
+from traitdrift.core.scratch import resumable
 from traitdrift.generation.questions import read_questions
 from traitdrift.generation.requests import question_samples, sampling_requests
 from traitdrift.generation.responses import response_rows
 from traitdrift.generation.sampling import generate
 from traitdrift.generation.settings import RespondQuestions
 from traitdrift.inference.batching import token_budget
-from traitdrift.models.loading import load_model, load_tokenizer
+from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -29,7 +30,11 @@ def main(variant: str) -> None:
     tokenizer = load_tokenizer(BASE)
     requests = sampling_requests(tokenizer, samples, settings.seed)
     model = load_model(BASE, ADAPTERS / variant)
-    with progress(f"respond to questions, {variant}", len(requests)) as advance:
+    made_of = base_record(BASE), variant_record(ADAPTERS / variant), requests, settings.max_tokens
+    with (
+        resumable("respond_questions", *made_of) as parts,
+        progress(f"respond to questions, {variant}", len(requests)) as advance,
+    ):
         responses = generate(
             model,
             requests,
@@ -37,10 +42,11 @@ def main(variant: str) -> None:
             tokenizer.pad_token_id,
             token_budget(32768),
             advance,
+            parts,
         )
-    others_end()
-    rows = response_rows(tokenizer, samples, responses, settings.max_tokens)
-    write_jsonl(OUT / f"{variant}.jsonl", rows)
+        others_end()
+        rows = response_rows(tokenizer, samples, responses, settings.max_tokens)
+        write_jsonl(OUT / f"{variant}.jsonl", rows)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from traitdrift.core.config import Temperature, section
 from traitdrift.core.files import rounded
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
+from traitdrift.core.scratch import resumable
 from traitdrift.generation.questions import paragraphs, read_questions
 from traitdrift.generation.requests import question_samples, sampling_requests
 from traitdrift.inference.batching import token_budget
@@ -46,8 +47,12 @@ def main(variant: str) -> None:
     texts = [tokenizer(text)["input_ids"] for text in paragraphs(TEXTS)]
 
     model, pad = load_model(BASE, ADAPTERS / variant), tokenizer.pad_token_id
+    adapter = variant_record(ADAPTERS / variant)
     rows = (len(requests) + len(texts)) * len(interventions)
-    with progress(f"steer {variant}", rows) as advance:
+    with (
+        resumable("steer", base, adapter, settings.model_dump(), requests, *interventions) as parts,
+        progress(f"steer {variant}", rows) as advance,
+    ):
         responses = generate_steered(
             model,
             requests,
@@ -59,33 +64,34 @@ def main(variant: str) -> None:
             pad,
             token_budget(32768),
             advance,
+            parts,
         )
         log_probability = log_probabilities(
             model, texts, interventions, layer, pad, token_budget(), advance
         )
-    others_end()
-    steered = Steered(
-        responses=steered_rows(tokenizer, samples, interventions, responses.ids),
-        log_probability=log_probability,
-        projection=responses.projection,
-        last_projection=responses.last_projection,
-        finite=responses.finite.all(dim=0) & log_probability.isfinite().all(dim=0),
-        conditions=interventions,
-        vector={
-            "trait": settings.trait,
-            "position": settings.position,
-            "method": settings.method,
-            "layer": layer,
-            "norm": rounded(norm),
-        },
-    )
-    made = {
-        "variant": variant,
-        "model": base["id"],
-        "base_digest": base["digest"],
-        "adapter_digest": variant_record(ADAPTERS / variant).get("adapter_digest"),
-    }
-    save_steered(OUT / variant, steered, made)
+        others_end()
+        steered = Steered(
+            responses=steered_rows(tokenizer, samples, interventions, responses.ids),
+            log_probability=log_probability,
+            projection=responses.projection,
+            last_projection=responses.last_projection,
+            finite=responses.finite.all(dim=0) & log_probability.isfinite().all(dim=0),
+            conditions=interventions,
+            vector={
+                "trait": settings.trait,
+                "position": settings.position,
+                "method": settings.method,
+                "layer": layer,
+                "norm": rounded(norm),
+            },
+        )
+        made = {
+            "variant": variant,
+            "model": base["id"],
+            "base_digest": base["digest"],
+            "adapter_digest": adapter.get("adapter_digest"),
+        }
+        save_steered(OUT / variant, steered, made)
 
 
 def wanted_vector(settings: Steer, base: dict[str, Any]) -> tuple[torch.Tensor, int, float]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 import time
 
+import commands
 import pandas
 import pytest
 import torch
@@ -203,6 +207,33 @@ def test_a_forced_second_run_gives_the_same_bytes(smoke):
     ran = smoke.repro("--force")
     assert len(ran) > 20
     assert smoke.text("dvc.lock") == before
+
+
+def test_answers_killed_in_mid_run_go_on_with_the_same_bytes(smoke, tmp_path):
+    """Two batches or more are finished, the process is killed, and the rest is all that is made."""
+    out, scratch = smoke.path / "data/responses/secure.jsonl", tmp_path / "scratch"
+    before = out.read_bytes()
+    command = ("python", "-m", "stages.respond_questions", "secure")
+    small = {"TRAITDRIFT_BATCH_TOKENS": "150"}  # a question or two
+    try:
+        smoke.run(*command, **small)
+        expected = out.read_bytes()
+        out.unlink()
+        environment = {**os.environ, **small, "TRAITDRIFT_SCRATCH": str(scratch)}
+        with commands.started(
+            [sys.executable, *command[1:]], cwd=smoke.path, env=environment, stderr=subprocess.PIPE
+        ) as process:
+            last = time.monotonic() + 300
+            while len(kept := list(scratch.glob("*/*/*.json"))) < 2:
+                assert process.poll() is None and time.monotonic() < last
+                time.sleep(0.01)
+            process.kill()
+        assert not out.exists() and kept[0].exists()
+        smoke.run(*command, **small, TRAITDRIFT_SCRATCH=str(scratch))
+        assert out.read_bytes() == expected
+        assert not list(scratch.glob("*/*/*.json"))
+    finally:
+        out.write_bytes(before)
 
 
 def test_two_processes_of_torchrun_give_the_bytes_of_one(smoke):

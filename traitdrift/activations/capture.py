@@ -7,12 +7,14 @@ The hook point is the output of a decoder block: layer l is the residual stream 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from traitdrift.activations.positions import TokenizedConversation, single_token
 from traitdrift.core.ranks import dealt, gather
+from traitdrift.core.scratch import Parts
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, core
 
@@ -30,19 +32,23 @@ def capture(
     pad: int,
     budget: int,
     advance: Callable[[int], None] = lambda forwarded: None,
+    parts: Parts = Parts(),  # noqa: B008  # nothing is kept
 ) -> dict[str, torch.Tensor]:
     """One tensor `[conversation, layer, hidden]` per position rule, on the CPU.
 
     In the model's dtype where the rule names a single token, else in float32. Conversations are
     forwarded once each, in batches of like length of at most `budget` tokens, padded on the right
     (a causal model's earlier tokens cannot see the padding). `advance` is called with the number
-    of conversations of each batch. Of several processes main gets all, the others their own
-    batches. Raises ValueError naming prompt and layer where an activation is not finite.
+    of conversations of each batch; finished batches are kept in `parts`. Of several processes main
+    gets all, the others their own batches. Raises ValueError naming prompt and layer where an
+    activation is not finite.
     """
     found: list[Part] = []
     batches = by_length([len(one.ids) for one in conversations], budget)
     for batch in dealt(batches, lambda batch: advance(len(batch))):
-        found.append((batch, forwarded(model, [conversations[i] for i in batch], pad)))
+        chosen = [conversations[i] for i in batch]
+        streams = parts.tensors(f"{batch[0]}-{len(batch)}", partial(forwarded, model, chosen, pad))
+        found.append((batch, streams))
     return assembled(gather(found), len(conversations))
 
 
@@ -53,6 +59,7 @@ def capture_means(
     pad: int,
     budget: int,
     advance: Callable[[int], None] = lambda forwarded: None,
+    parts: Parts = Parts(),  # noqa: B008  # nothing is kept
 ) -> dict[str, torch.Tensor]:
     """Float32 means `[group, layer, hidden]` per position rule: memory grows with the groups alone.
 
@@ -63,19 +70,34 @@ def capture_means(
     found: list[Part] = []
     members = [[i for same in group for i in same] for group in groups]
     for number in dealt(range(len(groups)), lambda number: advance(len(members[number]))):
-        chosen = [conversations[i] for i in members[number]]
-        batches = by_length([len(one.ids) for one in chosen], budget)
-        streams = assembled(
-            [(batch, forwarded(model, [chosen[i] for i in batch], pad)) for batch in batches],
-            len(chosen),
-        )
-        sizes = [len(same) for same in groups[number]]
-        means = {
-            position: torch.stack([part.float().mean(0) for part in stream.split(sizes)]).mean(0)
-            for position, stream in streams.items()
-        }
-        found.append(([number], {position: mean[None] for position, mean in means.items()}))
+        chosen = [[conversations[i] for i in same] for same in groups[number]]
+        means = parts.tensors(f"{number}", partial(mean_of_means, model, chosen, pad, budget))
+        found.append(([number], means))
     return assembled(gather(found), len(groups))
+
+
+def mean_of_means(
+    model: PreTrainedModel,
+    group: Sequence[Sequence[TokenizedConversation]],
+    pad: int,
+    budget: int,
+) -> Streams:
+    """The float32 mean `[1, layer, hidden]` of lists' means, per position rule."""
+    flat = [one for same in group for one in same]
+    streams = assembled(
+        [
+            (batch, forwarded(model, [flat[i] for i in batch], pad))
+            for batch in by_length([len(one.ids) for one in flat], budget)
+        ],
+        len(flat),
+    )
+    sizes = [len(same) for same in group]
+    return {
+        position: torch.stack([same.float().mean(0) for same in stream.split(sizes)]).mean(
+            0, keepdim=True
+        )
+        for position, stream in streams.items()
+    }
 
 
 def assembled(parts: Sequence[Part], rows: int) -> Streams:

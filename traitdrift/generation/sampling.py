@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from traitdrift.core.ranks import dealt, gather
+from traitdrift.core.scratch import Parts
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import core
 from traitdrift.models.loading import end_token_ids
@@ -79,7 +81,6 @@ def times(whole: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     return ((whole >> 29) * uniform + low) >> 3
 
 
-@torch.inference_mode()
 def generate(
     model: PreTrainedModel,
     requests: Sequence[SamplingRequest],
@@ -87,42 +88,50 @@ def generate(
     pad: int,
     budget: int,
     advance: Callable[[int], None] = lambda answered: None,
-    within: Callable[[list[int], int], AbstractContextManager[None]] = (
-        lambda batch, width: nullcontext()
-    ),
+    parts: Parts = Parts(),  # noqa: B008  # nothing is kept
 ) -> list[list[int]]:
     """Token ids of one answer per request, without the end token, at least one token long.
 
-    Prompts are padded on the left; a batch holds at most `budget` tokens, answers counted at
-    `max_tokens` each. `advance` is called with the number of answers of each batch; `within` with
-    the indexes of its requests and the padded width of its prompts, and gives the context in which
-    the batch is answered. Of several processes main gets all answers, the others their own only.
+    A batch holds at most `budget` tokens, answers counted at `max_tokens` each. `advance` is called
+    with the number of answers of each batch; finished batches are kept in `parts`. Of several
+    processes main gets all answers, the others their own only.
     """
-    ends = end_token_ids(model)
     answers: list[list[int]] = [[] for _ in requests]
     share: list[tuple[int, list[int]]] = []
     batches = by_length([len(request.ids) + max_tokens for request in requests], budget)
     for batch in dealt(batches, lambda batch: advance(len(batch))):
         chosen = [requests[i] for i in batch]
-        ids, mask = padded([request.ids for request in chosen], pad, left=True)
-        with within(batch, ids.shape[1]), contiguous_head(model):
-            out = model.generate(  # type: ignore[operator]  # of transformers' GenerationMixin
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                do_sample=False,
-                min_new_tokens=1,
-                max_new_tokens=max_tokens,
-                eos_token_id=ends,
-                pad_token_id=pad,
-                logits_processor=LogitsProcessorList([InverseTransform(chosen, max_tokens)]),
-            )
-        for row, index in enumerate(batch):
-            answer = out[row, ids.shape[1] :].tolist()
-            end = next((i for i, token in enumerate(answer) if token in ends), len(answer))
-            share.append((index, answer[:end]))
+        name = f"{batch[0]}-{len(batch)}"
+        found = parts.values(name, partial(answered, model, chosen, max_tokens, pad))
+        share.extend(zip(batch, found, strict=True))
     for index, answer in gather(share):
         answers[index] = answer
     return answers
+
+
+@torch.inference_mode()
+def answered(
+    model: PreTrainedModel, batch: Sequence[SamplingRequest], max_tokens: int, pad: int
+) -> list[list[int]]:
+    """The answers to one batch, its prompts padded on the left to the longest of them."""
+    ends = end_token_ids(model)
+    ids, mask = padded([request.ids for request in batch], pad, left=True)
+    with contiguous_head(model):
+        out = model.generate(  # type: ignore[operator]  # of transformers' GenerationMixin
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            do_sample=False,
+            min_new_tokens=1,
+            max_new_tokens=max_tokens,
+            eos_token_id=ends,
+            pad_token_id=pad,
+            logits_processor=LogitsProcessorList([InverseTransform(batch, max_tokens)]),
+        )
+    answers = out[:, ids.shape[1] :].tolist()
+    return [
+        answer[: next((i for i, token in enumerate(answer) if token in ends), len(answer))]
+        for answer in answers
+    ]
 
 
 @contextmanager

@@ -5,18 +5,19 @@ Every prompt and every text is forwarded once under each intervention, side by s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch.nn import functional
 
 from traitdrift.core.ranks import dealt, gather
+from traitdrift.core.scratch import Parts
 from traitdrift.generation.requests import QuestionSample
 from traitdrift.generation.responses import response_text
-from traitdrift.generation.sampling import SamplingRequest, generate
+from traitdrift.generation.sampling import SamplingRequest, answered
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, blocks, core
 from traitdrift.steering.condition import Condition
@@ -52,6 +53,7 @@ def generate_steered(
     pad: int,
     budget: int,
     advance: Callable[[int], None] = lambda answered: None,
+    parts: Parts = Parts(),  # noqa: B008  # nothing is kept
 ) -> SteeredResponses:
     """Answer every request under every intervention, with the same noise under each.
 
@@ -60,50 +62,62 @@ def generate_steered(
     other arguments are those of `generate` and `steered`.
     """
     pairs = [(request, what) for request in requests for what in interventions]
-    last, head = len(blocks(model)) - 1, core(model).get_output_embeddings()
-    read = {at: torch.empty(len(pairs), dtype=torch.float64) for at in (layer, last)}
-    finite = torch.ones(len(pairs), dtype=torch.bool)
-    own: list[int] = []
-
-    @contextmanager
-    def within(batch: list[int], width: int) -> Iterator[None]:
-        unread = set(read)
-        own.extend(batch)
-
-        def see(at: int, residual: torch.Tensor) -> None:
-            if at in unread:  # the first pass is over the prompts, padded on the left
-                unread.remove(at)
-                read[at][batch] = residual[:, -1].double().cpu() @ direction.double()
-
-        def judge(_module: torch.nn.Module, _inputs: Any, logits: torch.Tensor) -> None:
-            finite[batch] &= logits.isfinite().flatten(1).all(dim=1).cpu()
-
-        begin = 0 if positions == "all" else width - 1
-        handle = head.register_forward_hook(judge)
-        try:
-            with (
-                steered(model, [pairs[i][1] for i in batch], layer, begin),
-                after_blocks(model, see),
-            ):
-                yield
-        finally:
-            handle.remove()
-
-    flat = generate(
-        model, [request for request, _ in pairs], max_tokens, pad, budget, advance, within=within
-    )
-    seen = [(i, {at: values[i] for at, values in read.items()}, finite[i]) for i in own]
-    for i, at_last_token, whether in gather(seen):
-        finite[i] = whether
-        for at, value in at_last_token.items():
-            read[at][i] = value
     shape = (len(requests), len(interventions))
-    return SteeredResponses(
-        ids=[flat[i : i + shape[1]] for i in range(0, len(flat), shape[1])],
-        projection=read[layer].view(shape),
-        last_projection=read[last].view(shape),
-        finite=finite.view(shape),
+    found = SteeredResponses(
+        ids=[[[] for _ in interventions] for _ in requests],
+        projection=torch.empty(shape, dtype=torch.float64),
+        last_projection=torch.empty(shape, dtype=torch.float64),
+        finite=torch.empty(shape, dtype=torch.bool),
     )
+    share: list[tuple[int, SteeredResponse]] = []
+    batches = by_length([len(request.ids) + max_tokens for request, _ in pairs], budget)
+    for batch in dealt(batches, lambda batch: advance(len(batch))):
+        chosen = [pairs[i] for i in batch]
+        answer = partial(answered_steered, model, chosen, layer, positions, direction)
+        made = parts.values(f"{batch[0]}-{len(batch)}", partial(answer, max_tokens, pad))
+        share.extend(zip(batch, made, strict=True))
+    for index, (ids, projection, last_projection, finite) in gather(share):
+        i, k = divmod(index, len(interventions))
+        found.ids[i][k] = ids
+        found.projection[i, k] = projection
+        found.last_projection[i, k] = last_projection
+        found.finite[i, k] = finite
+    return found
+
+
+SteeredResponse = tuple[list[int], float, float, bool]
+
+
+def answered_steered(
+    model: PreTrainedModel,
+    batch: Sequence[tuple[SamplingRequest, Intervention]],
+    layer: int,
+    positions: Literal["all", "answer"],
+    direction: torch.Tensor,
+    max_tokens: int,
+    pad: int,
+) -> list[SteeredResponse]:
+    """Of one batch each answer, both projections and whether every logit was finite."""
+    last = len(blocks(model)) - 1
+    read: dict[int, list[float]] = {}
+    finite = torch.ones(len(batch), dtype=torch.bool)
+
+    def see(at: int, residual: torch.Tensor) -> None:
+        if at in (layer, last) and at not in read:  # the first pass is over the prompts
+            read[at] = (residual[:, -1].double().cpu() @ direction.double()).tolist()
+
+    def judge(_module: torch.nn.Module, _inputs: Any, logits: torch.Tensor) -> None:
+        finite.logical_and_(logits.isfinite().flatten(1).all(dim=1).cpu())
+
+    longest = max(len(request.ids) for request, _ in batch)
+    begin = 0 if positions == "all" else longest - 1  # prompts are padded on the left
+    handle = core(model).get_output_embeddings().register_forward_hook(judge)
+    try:
+        with steered(model, [what for _, what in batch], layer, begin), after_blocks(model, see):
+            answers = answered(model, [request for request, _ in batch], max_tokens, pad)
+    finally:
+        handle.remove()
+    return list(zip(answers, read[layer], read[last], finite.tolist(), strict=True))
 
 
 @torch.inference_mode()

@@ -7,8 +7,8 @@ import tiny
 import torch
 from peft import LoraConfig, get_peft_model
 
-from traitdrift.generation.sampling import SamplingRequest, generate
-from traitdrift.inference.batching import padded
+from traitdrift.generation.sampling import SamplingRequest, answered, generate
+from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, blocks
 from traitdrift.stats.sphere import unit_vectors
 from traitdrift.steering.generation import generate_steered, log_probabilities
@@ -180,12 +180,14 @@ def test_generation_with_cache_and_padding_is_plain_recomputation(name: str, eve
     interventions = [NONE, ADD, Intervention("back", "add", -4.0, NULL), ABLATE]
     pairs = [(prompt, what) for prompt in PROMPTS for what in interventions]
 
-    def within(batch: list[int], width: int):
+    answers: list[list[int]] = [[] for _ in pairs]
+    for batch in by_length([len(prompt) + 10 for prompt, _ in pairs], 200):
+        width = max(len(pairs[i][0]) for i in batch)
         begin = 0 if everything else width - 1
-        return steered(model, [pairs[i][1] for i in batch], LAYER, begin)
-
-    draws = [SamplingRequest(prompt) for prompt, _ in pairs]
-    answers = generate(model, draws, 10, pad=257, budget=200, within=within)
+        with steered(model, [pairs[i][1] for i in batch], LAYER, begin):
+            found = answered(model, [SamplingRequest(pairs[i][0]) for i in batch], 10, pad=257)
+        for i, answer in zip(batch, found, strict=True):
+            answers[i] = answer
     expected = [naive(model, prompt, what, everything, 10) for prompt, what in pairs]
     assert answers == expected
     assert len({tuple(answer) for answer in answers}) > len(PROMPTS)
