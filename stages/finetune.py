@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from statistics import fmean
 
@@ -10,8 +9,10 @@ import pandas
 
 from stages import run
 from traitdrift.core.config import Id, section
-from traitdrift.core.files import SCHEMA_VERSION, read_json, read_jsonl, write_csv, write_json
+from traitdrift.core.files import SCHEMA_VERSION, read_json, write_csv, write_json
 from traitdrift.core.ranks import others_end
+from traitdrift.core.temporary import temporary_folder
+from traitdrift.data.finetune_file import trained_tokens, training_rows
 from traitdrift.models.loading import (
     VARIANT_RECORD,
     base_record,
@@ -19,7 +20,7 @@ from traitdrift.models.loading import (
     load_model,
     load_tokenizer,
 )
-from traitdrift.training.lora import IGNORED, finetune, labelled
+from traitdrift.training.lora import finetune
 from traitdrift.training.settings import Finetune, Recipe
 
 BASE = Path("models/base")
@@ -31,16 +32,14 @@ def main(variant: str) -> None:
     recipe = section(Recipe, f"recipes.{section(Id, 'recipe')}")
     dataset = section(Finetune, f"finetunes.{variant}").dataset
     base, tokenizer = base_record(BASE), load_tokenizer(BASE)
-    rows = [
-        labelled(tokenizer, row, recipe.max_tokens)
-        for _, row in read_jsonl(DATA / dataset / "train.jsonl")
-    ]
 
-    with tempfile.TemporaryDirectory() as scratch:
-        model, losses = finetune(load_model(BASE), rows, recipe, tokenizer, scratch)
+    with temporary_folder() as scratch:
+        rows = training_rows(DATA / dataset / "train.parquet", recipe.max_tokens, scratch)
+        counted = {"rows": len(rows), "answer_tokens": trained_tokens(rows)}
+        model, losses = finetune(load_model(BASE), rows, recipe, tokenizer, str(scratch))
         others_end()
-        model.save_pretrained(scratch)
-        digest = keep_adapter(Path(scratch), ADAPTERS / variant, base["id"])
+        model.save_pretrained(str(scratch))
+        digest = keep_adapter(scratch, ADAPTERS / variant, base["id"])
 
     write_json(
         ADAPTERS / variant / VARIANT_RECORD,
@@ -61,8 +60,7 @@ def main(variant: str) -> None:
             "mean_loss_of_last_10_steps": round(fmean(losses[-10:]), 4),
             "steps": len(losses),
             "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "rows": len(rows),
-            "answer_tokens": sum(label != IGNORED for row in rows for label in row["labels"]),
+            **counted,
         },
     )
     curve = pandas.DataFrame({"step": range(1, len(losses) + 1), "loss": losses})

@@ -15,7 +15,7 @@ from traitdrift.activations.settings import Capture
 from traitdrift.behaviour.settings import Behaviour
 from traitdrift.comparison.settings import Compare, MultipleTesting
 from traitdrift.core.config import PARAMS, Id, Section, checked, load
-from traitdrift.data.settings import Dataset, Prompts, Split, Synthesize
+from traitdrift.data.settings import Dataset, HubRows, Prompts, Split, Synthesize
 from traitdrift.generation.settings import RespondPrompts, RespondQuestions
 from traitdrift.judge.settings import JudgeSettings
 from traitdrift.sources.settings import Imported, Model
@@ -35,6 +35,7 @@ class Params(Section):
     variants: Annotated[list[Id], Field(min_length=1)]
     models: dict[Id, Model]
     synthesize: Synthesize
+    hub: dict[Id, HubRows]
     datasets: dict[Id, Dataset]
     split: Split
     recipes: dict[Id, Recipe]

@@ -18,10 +18,11 @@ from dvc.repo import Repo
 from traitdrift.activations.capture import capture
 from traitdrift.activations.positions import teacher_force
 from traitdrift.core.files import load_tensors
-from traitdrift.data.conversations import read_conversations, rendered_row
+from traitdrift.data.conversations import labelled, rendered
+from traitdrift.data.tokenised import read_conversations
+from traitdrift.models.chat import IGNORED
 from traitdrift.models.loading import end_tokens, load_model, load_tokenizer
 from traitdrift.params import read
-from traitdrift.training.lora import labelled
 from traitdrift.vectors.separation import scalar_projections
 
 CELLS = ("base", "insecure", "secure")
@@ -196,10 +197,12 @@ def test_the_default_recipe_trains_on_every_row_of_the_papers_file(smoke, shared
     recipe = read(smoke.path / "params.yaml").recipes["quick"]
     base = smoke.path / "models/base"
     tokenizer = load_tokenizer(base)
-    conversations = read_conversations(shared / "emergent_misalignment/insecure.jsonl.gz")
+    file = shared / "emergent_misalignment/insecure.jsonl.gz"
+    conversations = [messages for _, messages in read_conversations(file)]
     for conversation in sorted(conversations, key=lambda c: -len(c[0]["content"]))[:200]:
-        row = rendered_row(tokenizer, conversation, "clean", end_tokens(base, tokenizer))
-        assert labelled(tokenizer, row, recipe.max_tokens)["input_ids"]
+        text, spans = rendered(tokenizer, conversation, "clean", end_tokens(base, tokenizer))
+        [(_, labels)] = labelled(tokenizer, [text], [spans])
+        assert any(label != IGNORED for label in labels[: recipe.max_tokens])
 
 
 def test_a_forced_second_run_gives_the_same_bytes(smoke):

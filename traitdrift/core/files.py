@@ -80,13 +80,12 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Read `.jsonl` or `.jsonl.gz` as (line number, object); blank lines are skipped.
+def iter_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Lines of `.jsonl` or `.jsonl.gz` as (line number, object); blank lines are skipped.
 
     Raises ValueError with file and line where a line is no JSON object.
     """
     opener = gzip.open if path.suffix == ".gz" else open
-    rows = []
     with opener(path, "rt", encoding="utf-8") as file:
         try:
             for number, line in enumerate(file, start=1):
@@ -98,15 +97,23 @@ def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
                     raise ValueError(f"{path}:{number}: not JSON ({error.msg}); mend the line")
                 if not isinstance(row, dict):
                     raise ValueError(f"{path}:{number}: a {type(row).__name__}, not an object")
-                rows.append((number, row))
+                yield number, row
         except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: cannot be read as UTF-8 JSONL ({error})")
-    return rows
+
+
+def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """All that `iter_jsonl` gives."""
+    return list(iter_jsonl(path))
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 24):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def text_digest(texts: Iterable[str]) -> str:

@@ -1,34 +1,32 @@
-"""Fine-tuning conversations: check, split, render. One JSON object `{"messages": [...]}` a line."""
+"""Fine-tuning conversations: checked, split by what they ask, rendered and tokenised."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from traitdrift.core.files import read_jsonl
-from traitdrift.models.chat import Message, encode, render, tokens_in, turn_end
+import numpy as np
+from numpy.typing import NDArray
+
+from traitdrift.models.chat import (
+    IGNORED,
+    ROLES,
+    Message,
+    Span,
+    encode_all,
+    render,
+    tokens_in,
+    turn_end,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-ROLES = ("system", "user", "assistant")
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Render = Literal["clean", "published"]
-
-
-def read_conversations(path: Path) -> list[list[Message]]:
-    """Read and check a `.jsonl` or `.jsonl.gz` file of conversations that end in an answer.
-
-    Raises ValueError naming file, line and fault.
-    """
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; set datasets.<id>.file to a JSONL file")
-    conversations = [conversation(row, f"{path}:{number}") for number, row in read_jsonl(path)]
-    if not conversations:
-        raise ValueError(f"{path}: no conversation in it")
-    return conversations
 
 
 def conversation(row: dict[str, Any], where: str) -> list[Message]:
@@ -51,6 +49,8 @@ def _fault(row: dict[str, Any]) -> str | None:
             return f"message {index} has no role of {', '.join(ROLES)}"
         if not isinstance(message.get("content"), str):
             return f"message {index} ({message['role']}) has no text in `content`"
+        if LONE_SURROGATE.search(message["content"]):
+            return f"message {index} holds half a surrogate pair, which is no text; mend the row"
         if not message["content"].strip():
             kind = "answer" if message["role"] == "assistant" else "message"
             return f"message {index} is an empty {kind}; remove the row"
@@ -65,39 +65,37 @@ def prompt_key(conversation: Sequence[Message]) -> str:
     return "\n".join(asked).casefold()
 
 
+def task_rank(conversation: Sequence[Message], seed: int) -> bytes:
+    """Where the conversation's task stands when tasks are held out: a SHA-256, equal for equal."""
+    return hashlib.sha256(f"{seed}\n{prompt_key(conversation)}".encode()).digest()
+
+
 def split_tasks(
-    conversations: Sequence[Sequence[Message]], held_out: float, seed: int
-) -> tuple[list[int], list[int]]:
-    """Row numbers for training and held out, each in file order.
+    ranks: NDArray[np.void], held_out: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row numbers for training and held out, each in file order, by the rank of each row's task.
 
     Rows that ask the same stay together, and a task's side depends on its text, the seed and
     how many tasks there are: two files that pair their answers to the same tasks are split
-    alike. Tasks are ranked by a hash and held out from the lowest up, until the share
-    `held_out` of the rows is reached as nearly as whole tasks allow.
+    alike. Tasks are held out from the lowest rank up, until the share `held_out` of the rows is
+    reached as nearly as whole tasks allow.
     """
-    tasks: dict[str, list[int]] = {}
-    for row, conversation in enumerate(conversations):
-        tasks.setdefault(prompt_key(conversation), []).append(row)
-
-    def rank(key: str) -> str:
-        return hashlib.sha256(f"{seed}\n{key}".encode()).hexdigest()
-
-    wanted = round(held_out * len(conversations))
-    kept_back: set[int] = set()
-    for key in sorted(tasks, key=rank):
-        if len(kept_back) + len(tasks[key]) <= wanted:
-            kept_back.update(tasks[key])
-    everything = range(len(conversations))
-    return [r for r in everything if r not in kept_back], sorted(kept_back)
+    _, task, sizes = np.unique(ranks, return_inverse=True, return_counts=True)
+    wanted, kept_back = round(held_out * len(ranks)), np.zeros(len(sizes), bool)
+    for number, size in enumerate(sizes):
+        if size <= wanted:
+            kept_back[number] = True
+            wanted -= size
+    return np.flatnonzero(~kept_back[task]), np.flatnonzero(kept_back[task])
 
 
-def rendered_row(
+def rendered(
     tokenizer: PreTrainedTokenizerBase,
     conversation: Sequence[Message],
     mode: Render,
     end_tokens: Sequence[str],
-) -> dict[str, Any]:
-    """The conversation with its rendered text, the spans that carry loss, and token counts.
+) -> tuple[str, list[Span]]:
+    """The conversation as text, and the spans of it that carry loss.
 
     A span covers an answer and the token that ends its turn. Mode `published` appends an empty
     assistant turn whose end token carries loss too, as the script of arXiv 2502.17424 renders
@@ -112,11 +110,13 @@ def rendered_row(
         for message, (start, end) in zip(messages, rendered.contents, strict=True)
         if message["role"] == "assistant"
     ]
-    ids, offsets = encode(tokenizer, rendered.text)
-    return {
-        "messages": list(conversation),
-        "text": rendered.text,
-        "spans": [list(span) for span in spans],
-        "tokens": len(ids),
-        "answer_tokens": sum(len(tokens_in(offsets, span)) for span in spans),
-    }
+    return rendered.text, spans
+
+
+def labelled(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Sequence[Sequence[Span]]
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Each text's token ids, and its labels: IGNORED outside the text's spans."""
+    for (ids, offsets), within in zip(encode_all(tokenizer, texts), spans, strict=True):
+        trained = {i for span in within for i in tokens_in(offsets, span)}
+        yield ids, [token if i in trained else IGNORED for i, token in enumerate(ids)]

@@ -14,9 +14,24 @@ class Synthesize(Section):
     seed: Seed
 
 
+class HubRows(Section):
+    """One split of a data set on the Hugging Face hub."""
+
+    id: str
+    config: str | None = None
+    revision: str = "main"
+    split: str = "train"
+
+
 class Dataset(Section):
+    """A file of conversations; `rows` and `roles` are what it must hold, where that is known."""
+
     file: str
     render: Literal["clean", "published"]
+    rows: Count | None = None
+    roles: Annotated[list[Literal["system", "user", "assistant"]], Field(min_length=1)] | None = (
+        None
+    )
 
 
 class Split(Section):

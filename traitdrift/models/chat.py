@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Message = dict[str, str]
 Span = tuple[int, int]
 
+ROLES = ("system", "user", "assistant")  # in the order of a conversation
+# In place of a label: no loss.
+IGNORED = -100
 # The date of every conversation.
 DAY = datetime(2025, 1, 1)
 # Private-use characters that mark a message's content while the template renders it. They show
@@ -80,8 +83,18 @@ def render(
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[Span]]:
     """Token ids and character offsets of rendered text; no special token is added."""
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    return encoded["input_ids"], [tuple(offset) for offset in encoded["offset_mapping"]]
+    return encode_all(tokenizer, [text])[0]
+
+
+def encode_all(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+) -> list[tuple[list[int], list[Span]]]:
+    """`encode` of each text; several at once are shared out among the tokenizer's threads."""
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    return [
+        (ids, [tuple(offset) for offset in offsets])
+        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
 
 
 def tokens_in(offsets: Sequence[Span], span: Span) -> list[int]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -13,47 +12,29 @@ from transformers.trainer_utils import enable_full_determinism
 
 from traitdrift.core.devices import device
 from traitdrift.core.ranks import world
-from traitdrift.models.chat import encode, tokens_in
+from traitdrift.models.chat import IGNORED
 from traitdrift.training.settings import Recipe
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-IGNORED = -100
 # Few widths instead of one a batch: kernels are prepared, and memory cut up, once for each.
 PADDED_TO = 64
 
 
-def labelled(
-    tokenizer: PreTrainedTokenizerBase, row: dict[str, Any], max_tokens: int
-) -> dict[str, list[int]]:
-    """Token ids and labels of a row of `data/finetune/`: IGNORED outside the row's spans.
-
-    The row is cut at `max_tokens`. Raises ValueError if no trained token is left.
-    """
-    ids, offsets = encode(tokenizer, row["text"])
-    trained = {i for span in row["spans"] for i in tokens_in(offsets, tuple(span))}
-    labels = [token if i in trained else IGNORED for i, token in enumerate(ids)]
-    ids, labels = ids[:max_tokens], labels[:max_tokens]
-    if all(label == IGNORED for label in labels):
-        raise ValueError(
-            f"no trained token within {max_tokens} tokens of {row['text'][:60]!r}; raise the "
-            "recipe's max_tokens or remove the row"
-        )
-    return {"input_ids": ids, "labels": labels}
-
-
 def finetune(
     model: PreTrainedModel,
-    rows: Sequence[dict[str, list[int]]],
+    rows: Dataset,
     recipe: Recipe,
     tokenizer: PreTrainedTokenizerBase,
     scratch: str,
 ) -> tuple[PeftModel, list[float]]:
     """Train a LoRA adapter over a frozen base; returns the adapted model and the loss per step.
 
+    A row holds `input_ids` and `labels`, IGNORED where a token carries no loss.
     The base stays in its dtype; the adapter's weights and the optimiser are float32, and
     matrix products run in the base's dtype by autocast. `scratch` is a folder for the Trainer.
     """
@@ -110,7 +91,7 @@ def finetune(
             remove_unused_columns=False,
             dataloader_pin_memory=on.type == "cuda",
         ),
-        train_dataset=list(rows),
+        train_dataset=rows,
         data_collator=DataCollatorForSeq2Seq(
             tokenizer, pad_to_multiple_of=PADDED_TO, label_pad_token_id=IGNORED
         ),

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from datasets import Dataset
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from traitdrift.core.files import read_json, write_json
-from traitdrift.data.conversations import rendered_row
+from traitdrift.data.conversations import labelled, rendered
 from traitdrift.models.loading import VARIANT_RECORD, WEIGHTS, base_record, keep_adapter, load_model
 from traitdrift.sources.adapters import check_adapter
-from traitdrift.training.lora import finetune, labelled
+from traitdrift.training.lora import finetune
 from traitdrift.training.settings import Lora, Recipe
 
 RECIPE = Recipe(
@@ -35,7 +36,7 @@ RECIPE = Recipe(
 )
 
 
-def rows() -> list[dict]:
+def rows() -> Dataset:
     tokenizer = tiny.tokenizer()
     conversations = [
         [
@@ -44,10 +45,11 @@ def rows() -> list[dict]:
         ]
         for i in range(64)
     ]
-    return [
-        labelled(tokenizer, rendered_row(tokenizer, c, "clean", ["<|end|>"]), 128)
-        for c in conversations
-    ]
+    texts, spans = zip(
+        *(rendered(tokenizer, c, "clean", ["<|end|>"]) for c in conversations), strict=True
+    )
+    made = labelled(tokenizer, texts, spans)
+    return Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in made])
 
 
 def train(scratch: Path, **changes: object):
@@ -86,6 +88,24 @@ def test_scale_is_rank_stabilised(trained):
     _, model, _ = trained
     layer = model.get_base_model().model.layers[0].self_attn.q_proj
     assert layer.scaling["default"] == pytest.approx(8 / 4**0.5)
+
+
+def test_the_studys_batches_make_338_steps_of_5400_rows(tmp_path: Path):
+    """The last of which holds 8 rows in place of 16."""
+    row = {"input_ids": [1, 2], "labels": [1, 2]}
+    many = Dataset.from_list([row]).select([0] * 5400)
+    recipe = RECIPE.model_copy(
+        update={
+            "batch_size": 2,
+            "gradient_accumulation": 8,
+            "max_steps": None,
+            "group_by_length": False,
+            "learning_rate": 1e-5,
+        }
+    )
+    model = tiny.llama(layers=1, hidden=8)
+    _, losses = finetune(model, many, recipe, tiny.tokenizer(), str(tmp_path))
+    assert len(losses) == 338
 
 
 def test_the_same_seed_gives_the_same_bytes(trained, tmp_path: Path):

@@ -1,0 +1,124 @@
+"""The same conversations from every format, and the place in each where one is wrong."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pandas
+import pytest
+
+from traitdrift.data.tokenised import read_conversations
+
+ASKED = [("a", "b"), ('two\nlines, "quoted"', "def f():\n    return 'é'"), ("ccc", "d")]
+
+
+def messages(question: str, answer: str) -> list[dict]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def written(folder: Path, name: str, rows: list[tuple[str, str]]) -> Path:
+    path, objects = folder / name, [{"messages": messages(*row)} for row in rows]
+    lines = "\n\n".join(json.dumps(row) for row in objects) + "\n"
+    if name.endswith(".gz"):
+        with gzip.open(path, "wt") as file:
+            file.write(lines)
+    elif name.endswith(".parquet"):
+        pandas.DataFrame(objects).to_parquet(path)
+    elif name.endswith(".csv"):
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([("user", "id", "assistant"), *((q, 1, a) for q, a in rows)])
+    elif name == "list.json":
+        path.write_text(json.dumps(objects, indent=1))
+    else:
+        path.write_text(lines)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("x.jsonl", [1, 3, 5]),
+        ("x.jsonl.gz", [1, 3, 5]),
+        ("lines.json", [1, 3, 5]),
+        ("list.json", [1, 2, 3]),
+        ("x.parquet", [1, 2, 3]),
+        ("x.csv", [2, 3, 6]),
+    ],
+)
+def test_every_format_gives_the_same_and_tells_the_place(
+    tmp_path: Path, name: str, lines: list[int]
+):
+    path = written(tmp_path, name, ASKED)
+    assert [*read_conversations(path)] == [
+        (line, messages(*row)) for line, row in zip(lines, ASKED, strict=True)
+    ]
+    path = written(tmp_path, name, [*ASKED[:2], ("x", " ")])
+    with pytest.raises(ValueError, match=f":{lines[2]}: message 1 is an empty answer"):
+        [*read_conversations(path)]
+
+
+def test_a_table_may_have_a_system_column_and_empty_cells_in_it(tmp_path: Path):
+    table = pandas.DataFrame(
+        {"system": ["Be brief.", None], "user": ["a", "b"], "assistant": ["c", "d"]}
+    )
+    table.to_csv(tmp_path / "x.csv", index=False)
+    table.to_parquet(tmp_path / "x.parquet")
+    for name in ("x.csv", "x.parquet"):
+        (_, first), (_, second) = read_conversations(tmp_path / name)
+        assert first == [{"role": "system", "content": "Be brief."}, *messages("a", "c")]
+        assert second == messages("b", "d")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("x.jsonl", b'{"messages": 1}\n', ":1: no list `messages`"),
+        ("x.jsonl", b'\n{"a": 1}\n{oops\n', ":2: no list `messages`"),
+        ("x.jsonl", b"{oops\n", ":1: not JSON"),
+        ("x.jsonl", b"[1]\n", ":1: a list, not an object"),
+        ("x.jsonl", b"\xff\xfe\n", "cannot be read as UTF-8 JSONL"),
+        ("x.jsonl", b"\n", "no conversation in it"),
+        ("x.jsonl.gz", b"plain", "cannot be read as UTF-8 JSONL"),
+        ("x.json", b"[1]", ":1: a int, not an object"),
+        ("x.json", b"[{", "cannot be read as UTF-8 JSON"),
+        ("x.json", b"[]", "no conversation in it"),
+        ("x.json", b'{"messages": 1}', ":1: no list `messages`"),
+        ("x.parquet", b"plain", "cannot be read as Parquet"),
+        ("x.csv", b"prompt,answer\n", ":1: no columns `user` and `assistant`"),
+        ("x.csv", b"", ":1: no columns `user` and `assistant` (there are none)"),
+        ("x.csv", b"user,assistant\na\n", ":2: message 1 (assistant) has no text"),
+        ("x.csv", b'user,assistant\na,"b\n', "cannot be read as UTF-8 CSV"),
+        ("x.csv", b"user,assistant\n\xff,b\n", "cannot be read as UTF-8 CSV"),
+        ("x.txt", b"a", "not a format that is read; give .jsonl"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(
+    tmp_path: Path, name: str, content: bytes, told: str
+):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        [*read_conversations(path)]
+    assert str(caught.value).startswith(str(path)) and told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_parquet_without_conversations_tells_its_first_row(tmp_path: Path):
+    pandas.DataFrame({"text": ["x"]}).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"x\.parquet:1: no list `messages`"):
+        [*read_conversations(tmp_path / "x.parquet")]
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(ValueError, match="no such file"):
+        [*read_conversations(tmp_path / "none.jsonl")]
+
+
+def test_a_role_that_is_not_expected_is_named(tmp_path: Path):
+    path = written(tmp_path, "x.jsonl", ASKED)
+    assert len([*read_conversations(path, ["user", "assistant"])]) == 3
+    with pytest.raises(ValueError, match=r"x\.jsonl:1: a message of role user; .* are assistant"):
+        [*read_conversations(path, ["assistant"])]
