@@ -202,6 +202,10 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
             *ENDS,
         },
     ),
+    "rows of the hub": (
+        lambda p: p.params({"hub": {"mine": {"id": "org/mine"}}}),
+        {"fetch@mine", "report"},
+    ),
     "the subject": (lambda p: p.params({"subject": "base"}), {"subject"}),
     "a question": (
         lambda p: p.append("data/raw/questions/study.yaml", "- {id: x, paraphrases: [Why?]}\n"),

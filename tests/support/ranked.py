@@ -13,16 +13,17 @@ from pathlib import Path
 
 import tiny
 import torch
+from datasets import Dataset
 from safetensors.torch import save_file
 
 from traitdrift.activations.capture import capture, capture_means
 from traitdrift.activations.positions import teacher_force
 from traitdrift.core.ranks import others_end, rank
-from traitdrift.data.conversations import rendered_row
+from traitdrift.data.conversations import labelled, rendered
 from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.steering.generation import generate_steered, log_probabilities
 from traitdrift.steering.interventions import Intervention
-from traitdrift.training.lora import finetune, labelled
+from traitdrift.training.lora import finetune
 from traitdrift.training.settings import Lora, Recipe
 
 POSITIONS = ["prompt_last", "prompt_mean", "response_mean"]
@@ -57,10 +58,11 @@ def trained(accumulation: int) -> tuple[dict[str, torch.Tensor], list[float]]:
         ]
         for i in range(40)
     ]
-    rows = [
-        labelled(tokenizer, rendered_row(tokenizer, one, "clean", ["<|end|>"]), 128)
-        for one in conversations
-    ]
+    texts, spans = zip(
+        *(rendered(tokenizer, one, "clean", ["<|end|>"]) for one in conversations), strict=True
+    )
+    made = labelled(tokenizer, texts, spans)
+    rows = Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in made])
     with tempfile.TemporaryDirectory() as scratch:
         model, losses = finetune(tiny.llama(), rows, recipe(accumulation), tokenizer, scratch)
     return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}, losses

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from traitdrift.core.ranks import is_main
 from traitdrift.models.chat import IGNORED
 
 if TYPE_CHECKING:
@@ -63,8 +64,12 @@ def on_disk(
 def training_rows(path: Path, max_tokens: int, scratch: Path) -> Dataset:
     """`input_ids` and `labels` of a file's rows, cut at `max_tokens`.
 
-    Raises ValueError if no trained token is left of a row.
+    Each process of several has its own. Raises ValueError if no trained token is left of a row.
     """
+    from datasets import disable_progress_bars
+
+    if not is_main():
+        disable_progress_bars()
     columns = features("input_ids", "labels")
     return on_disk(_cut, columns, scratch / "rows", path=path, max_tokens=max_tokens)
 
