@@ -7,13 +7,27 @@ READY  := $(VENV)/.ready
 # Stages are run as `python -m stages.NAME`: by this environment's Python, wherever it is.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test announced diff table check lint docs setup lock clean
+.PHONY: repro test test-unsloth announced diff table check lint docs setup lock clean
 
 repro: setup check
 	dvc repro
 
 test: announced setup lint
 	$(PYTHON) -m pytest
+
+# Unsloth patches transformers, so it has an environment of its own, which finds all else in .venv.
+UNSLOTH := .venv-unsloth
+
+test-unsloth: $(UNSLOTH)/.ready
+	$(UNSLOTH)/bin/python -m pytest tests/backends
+
+$(UNSLOTH)/.ready: requirements-unsloth.lock $(READY)
+	python3 -m venv --clear $(UNSLOTH)
+	$(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $$($(UNSLOTH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth
+	$(UNSLOTH)/bin/python -m pip install --quiet --no-deps --require-hashes \
+	  -r requirements-unsloth.lock
+	touch $(UNSLOTH)/.ready
 
 # Minutes on two free cores; where others work on them too, twice as many.
 announced:
@@ -64,12 +78,17 @@ CUDA := torch triton setuptools cuda-bindings cuda-pathfinder cuda-toolkit nvidi
   nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
   nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.10 --quiet \
+  --constraint requirements.in --generate-hashes --no-annotate --no-header \
+  --no-emit-index-url --no-emit-find-links
+
 # Resolves pyproject.toml anew. torch and its CUDA companions stay out, and so does any address.
+# The second lock holds what unsloth needs beyond the first; it needs triton without a GPU, too.
 lock:
-	uv pip compile pyproject.toml --extra test --universal --python-version 3.10 --quiet \
-	  --constraint requirements.in --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links \
-	  $(foreach name,$(CUDA),--no-emit-package $(name)) -o requirements.lock
+	$(COMPILE) --extra test $(CUDA:%=--no-emit-package %) -o requirements.lock
+	$(COMPILE) --extra unsloth $(patsubst %,--no-emit-package %,$(filter-out triton,$(CUDA))) \
+	  $$(sed -nE 's/^([a-z0-9_.-]+)==.*/--no-emit-package \1/p' requirements.lock) \
+	  -o requirements-unsloth.lock
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(UNSLOTH)

@@ -17,10 +17,9 @@ from traitdrift.models.loading import (
     VARIANT_RECORD,
     base_record,
     keep_adapter,
-    load_model,
     load_tokenizer,
 )
-from traitdrift.training.lora import finetune
+from traitdrift.training.backends import adapted_model, prepare
 from traitdrift.training.settings import Finetune, Recipe
 
 BASE = Path("models/base")
@@ -31,12 +30,16 @@ ADAPTERS = Path("models/adapters")
 def main(variant: str) -> None:
     recipe = section(Recipe, f"recipes.{section(Id, 'recipe')}")
     dataset = section(Finetune, f"finetunes.{variant}").dataset
-    base, tokenizer = base_record(BASE), load_tokenizer(BASE)
+    base = base_record(BASE)
+    prepare(recipe, base["layers"])  # before transformers, which the next line imports
+    from traitdrift.training.lora import finetune
 
+    tokenizer = load_tokenizer(BASE)
     with temporary_folder() as scratch:
         rows = training_rows(DATA / dataset / "train.parquet", recipe.max_tokens, scratch)
         counted = {"rows": len(rows), "answer_tokens": trained_tokens(rows)}
-        model, losses = finetune(load_model(BASE), rows, recipe, tokenizer, str(scratch))
+        model = adapted_model(BASE, recipe)
+        losses = finetune(model, rows, recipe, tokenizer, str(scratch))
         others_end()
         model.save_pretrained(str(scratch))
         digest = keep_adapter(scratch, ADAPTERS / variant, base["id"])

@@ -23,6 +23,7 @@ from traitdrift.data.conversations import labelled, rendered
 from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.steering.generation import generate_steered, log_probabilities
 from traitdrift.steering.interventions import Intervention
+from traitdrift.training.backends import by_peft, prepare
 from traitdrift.training.lora import finetune
 from traitdrift.training.settings import Lora, Recipe
 
@@ -32,7 +33,15 @@ WORDS = ["hi", "a longer question", "why", "tell me about the sea", "what now", 
 
 def recipe(accumulation: int) -> Recipe:
     return Recipe(
-        lora=Lora(r=4, alpha=8.0, rank_stabilised=True, dropout=0.0, targets=["q_proj", "up_proj"]),
+        backend="peft",
+        lora=Lora(
+            r=4,
+            alpha=8.0,
+            rank_stabilised=True,
+            dropout=0.0,
+            targets=["q_proj", "up_proj"],
+            layers=None,
+        ),
         learning_rate=5e-2,
         schedule="linear",
         warmup_steps=2,
@@ -63,8 +72,11 @@ def trained(accumulation: int) -> tuple[dict[str, torch.Tensor], list[float]]:
     )
     made = labelled(tokenizer, texts, spans)
     rows = Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in made])
+    chosen = recipe(accumulation)
+    prepare(chosen, layers=3)
+    model = by_peft(tiny.llama(), chosen)
     with tempfile.TemporaryDirectory() as scratch:
-        model, losses = finetune(tiny.llama(), rows, recipe(accumulation), tokenizer, scratch)
+        losses = finetune(model, rows, chosen, tokenizer, scratch)
     return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}, losses
 
 

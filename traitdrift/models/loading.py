@@ -82,7 +82,7 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
     Raises ValueError where the adapter was made for another base.
     """
     import torch
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoModelForCausalLM
 
     record = base_record(base)
     kind = "none"
@@ -98,14 +98,7 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
     model = AutoModelForCausalLM.from_pretrained(
         where, dtype=getattr(torch, record["dtype"]), **options, **placement()
     )
-    # A model's own defaults (Qwen ships a repetition penalty) would shape every answer behind
-    # the parameters' back: only its special tokens are kept.
-    model.generation_config = GenerationConfig(
-        **{
-            name: getattr(model.generation_config, name)
-            for name in ("bos_token_id", "eos_token_id", "pad_token_id")
-        }
-    )
+    only_special_tokens(model)
     if kind != "none":
         from peft import PeftModel
 
@@ -124,6 +117,21 @@ def placement() -> dict[str, Any]:
         return {}
     alone = DEVICE not in os.environ and world() == 1
     return {"device_map": "auto" if alone else {"": chosen}}
+
+
+def only_special_tokens(model: PreTrainedModel) -> None:
+    """Take a model's own generation defaults away, but for its special tokens.
+
+    They (Qwen ships a repetition penalty) would shape every answer behind the parameters' back.
+    """
+    from transformers import GenerationConfig
+
+    model.generation_config = GenerationConfig(
+        **{
+            name: getattr(model.generation_config, name)
+            for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+        }
+    )
 
 
 def end_token_ids(model: PreTrainedModel) -> list[int]:

@@ -15,9 +15,11 @@ class Lora(Section):
     rank_stabilised: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
     targets: Annotated[list[str], Field(min_length=1)]
+    layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
 
 
 class Recipe(Section):
+    backend: Literal["peft", "unsloth"]
     lora: Lora
     learning_rate: Annotated[float, Field(gt=0)]
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"]

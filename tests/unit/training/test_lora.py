@@ -13,12 +13,19 @@ from traitdrift.core.files import read_json, write_json
 from traitdrift.data.conversations import labelled, rendered
 from traitdrift.models.loading import VARIANT_RECORD, WEIGHTS, base_record, keep_adapter, load_model
 from traitdrift.sources.adapters import check_adapter
+from traitdrift.training.backends import by_peft
 from traitdrift.training.lora import finetune
 from traitdrift.training.settings import Lora, Recipe
 
 RECIPE = Recipe(
+    backend="peft",
     lora=Lora(
-        r=4, alpha=8.0, rank_stabilised=True, dropout=0.0, targets=["q_proj", "v_proj", "up_proj"]
+        r=4,
+        alpha=8.0,
+        rank_stabilised=True,
+        dropout=0.0,
+        targets=["q_proj", "v_proj", "up_proj"],
+        layers=None,
     ),
     learning_rate=5e-2,
     schedule="linear",
@@ -55,7 +62,8 @@ def rows() -> Dataset:
 def train(scratch: Path, **changes: object):
     scratch.mkdir(exist_ok=True)
     recipe = RECIPE.model_copy(update=changes)
-    return finetune(tiny.llama(), rows(), recipe, tiny.tokenizer(), str(scratch))
+    model = by_peft(tiny.llama(), recipe)
+    return model, finetune(model, rows(), recipe, tiny.tokenizer(), str(scratch))
 
 
 @pytest.fixture(scope="module")
