@@ -1,4 +1,4 @@
-"""Text in: synthetic pairs, fine-tuning conversations, trait prompts, checked and split.
+"""Text in: synthetic pairs, fine-tuning conversations, trait prompts, checked, split, tokenised.
 
-Tokens are counted here and spans found, but no model is run.
+Spans that carry loss are found here, but no model is run.
 """

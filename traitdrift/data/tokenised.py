@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-# Mapped pages count as memory until their block is let go.
+# Pages of a file that is mapped count as memory until the mapping is let go.
 BLOCK = 50_000
 
 
@@ -78,7 +78,7 @@ def _ranked(path: Path, seed: int, roles: Sequence[str] | None) -> Iterator[dict
 
 def ranks(conversations: Dataset) -> NDArray[np.void]:
     """The ranks of `checked` conversations, 32 bytes each."""
-    chunks = conversations.data.column("rank").chunks
+    chunks = _mapped_anew(conversations).data.column("rank").chunks
     return np.concatenate([np.frombuffer(b"".join(c.to_pylist()), "V32") for c in chunks])
 
 
@@ -96,7 +96,7 @@ def write_rows(
     digest, tokens, trained, longest = hashlib.sha256(), 0, 0, 0
     with replacing(path) as part, ParquetWriter(part, columns.arrow_schema) as file:
         for start in range(0, len(rows), BLOCK):
-            block = conversations.select(rows[start : start + BLOCK])
+            block = _mapped_anew(conversations).select(rows[start : start + BLOCK])
             # In one process: nearly all of the time is the tokenizer's, which has threads.
             block = block.map(
                 _tokenised,
@@ -116,6 +116,8 @@ def write_rows(
                     tokens += len(row["input_ids"])
                     trained += sum(label != IGNORED for label in row["labels"])
                     longest = max(longest, len(row["input_ids"]))
+            for cache in block.cache_files:
+                Path(cache["filename"]).unlink()
     return {
         "rows": len(rows),
         "tokens": tokens,
@@ -124,6 +126,13 @@ def write_rows(
         "max_tokens": longest,
         "digest": digest.hexdigest(),
     }
+
+
+def _mapped_anew(rows: Dataset) -> Dataset:
+    """The same rows, whose pages in memory are let go together with what this returns."""
+    from datasets import Dataset, concatenate_datasets
+
+    return concatenate_datasets([Dataset.from_file(one["filename"]) for one in rows.cache_files])
 
 
 def _tokenised(
