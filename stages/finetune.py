@@ -11,6 +11,7 @@ from stages import run
 from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, read_json, write_csv, write_json
 from traitdrift.core.ranks import others_end
+from traitdrift.core.scratch import resumable
 from traitdrift.core.temporary import temporary_folder
 from traitdrift.data.finetune_file import trained_tokens, training_rows
 from traitdrift.models.loading import (
@@ -34,27 +35,30 @@ def main(variant: str) -> None:
     prepare(recipe, base["layers"])  # before transformers, which the next line imports
     from traitdrift.training.lora import finetune
 
-    tokenizer = load_tokenizer(BASE)
-    with temporary_folder() as scratch:
+    data, tokenizer = read_json(DATA / dataset / "dataset.json"), load_tokenizer(BASE)
+    with (
+        temporary_folder() as scratch,
+        resumable("finetune", base, data, recipe.model_dump()) as checkpoints,
+    ):
         rows = training_rows(DATA / dataset / "train.parquet", recipe.max_tokens, scratch)
         counted = {"rows": len(rows), "answer_tokens": trained_tokens(rows)}
         model = adapted_model(BASE, recipe)
-        losses = finetune(model, rows, recipe, tokenizer, str(scratch))
+        losses = finetune(model, rows, recipe, tokenizer, str(checkpoints.folder))
         others_end()
         model.save_pretrained(str(scratch))
         digest = keep_adapter(scratch, ADAPTERS / variant, base["id"])
+        write_json(
+            ADAPTERS / variant / VARIANT_RECORD,
+            {
+                "schema_version": SCHEMA_VERSION,
+                "kind": "finetune",
+                "base_digest": base["digest"],
+                "adapter_digest": digest,
+                "dataset": data,
+                "recipe": recipe.model_dump(),
+            },
+        )
 
-    write_json(
-        ADAPTERS / variant / VARIANT_RECORD,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "finetune",
-            "base_digest": base["digest"],
-            "adapter_digest": digest,
-            "dataset": read_json(DATA / dataset / "dataset.json"),
-            "recipe": recipe.model_dump(),
-        },
-    )
     write_json(
         Path("metrics/finetune") / f"{variant}.json",
         {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from traitdrift.core.devices import device
 from traitdrift.core.ranks import world
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 # Few widths instead of one a batch: kernels are prepared, and memory cut up, once for each.
 PADDED_TO = 64
+CHECKPOINT_STEPS = 25
 
 
 def trainer_for(
@@ -57,7 +61,9 @@ def trainer_for(
             logging_strategy="steps",
             logging_steps=1,
             logging_nan_inf_filter=False,  # it would log a diverged step as a loss of 0
-            save_strategy="no",
+            save_strategy="steps",
+            save_steps=CHECKPOINT_STEPS,
+            save_total_limit=2,  # the newest may be half-written
             report_to=[],
             use_cpu=on.type == "cpu",
             seed=recipe.seed,
@@ -79,10 +85,25 @@ def finetune(
     tokenizer: PreTrainedTokenizerBase,
     scratch: str,
 ) -> list[float]:
-    """Train an adapter; the loss of each step. Raises ValueError if it diverged."""
+    """Train an adapter; the loss of each step. Raises ValueError if it diverged.
+
+    Goes on from the newest whole checkpoint in `scratch`, with the bytes of a run that was never
+    interrupted.
+    """
     trainer = trainer_for(adapted, rows, recipe, tokenizer, scratch)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=newest_checkpoint(Path(scratch)))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if not losses or not all(torch.isfinite(torch.tensor(losses))):
         raise ValueError("the training loss is not finite; lower the recipe's learning_rate")
     return losses
+
+
+def newest_checkpoint(scratch: Path) -> str | None:
+    """The last checkpoint that was written to its end: the Trainer's state comes last."""
+    whole = {}
+    for state in scratch.glob(f"checkpoint-*/{TRAINER_STATE_NAME}"):
+        try:
+            whole[json.loads(state.read_text())["global_step"]] = str(state.parent)
+        except ValueError:
+            continue
+    return whole[max(whole)] if whole else None

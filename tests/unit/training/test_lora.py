@@ -8,6 +8,7 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from transformers import Trainer, TrainerCallback
 
 from traitdrift.core.files import read_json, write_json
 from traitdrift.data.conversations import labelled, rendered
@@ -125,6 +126,53 @@ def test_the_same_seed_gives_the_same_bytes(trained, tmp_path: Path):
         kept = folder / "adapters/tuned" / name
         assert (tmp_path / "kept" / name).read_bytes() == kept.read_bytes()
     assert train(tmp_path / "other", seed=1)[1] != losses
+
+
+class Killed(Exception):
+    """A moment at which training ends without its end."""
+
+
+class Kill(TrainerCallback):
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step_end(self, _arguments, state, _control, **_others):
+        if state.global_step == self.step:
+            raise Killed
+
+
+def test_training_killed_at_several_steps_goes_on_with_the_same_bytes(
+    trained, tmp_path: Path, monkeypatch
+):
+    """Before the first checkpoint, right after one, between two, and beside a half-written one."""
+    folder, _, losses = trained
+    monkeypatch.setattr("traitdrift.training.lora.CHECKPOINT_STEPS", 4)
+    real, begun = Trainer.train, []
+
+    def train_until(step: int | None) -> tuple:
+        def run(trainer, resume_from_checkpoint=None):
+            begun.append(resume_from_checkpoint and Path(resume_from_checkpoint).name)
+            if step:
+                trainer.add_callback(Kill(step))
+            return real(trainer, resume_from_checkpoint=resume_from_checkpoint)
+
+        monkeypatch.setattr(Trainer, "train", run)
+        return train(tmp_path / "scratch")
+
+    for step in (3, 4, 9, 18):
+        with pytest.raises(Killed):
+            train_until(step)
+    state = tmp_path / "scratch/checkpoint-16/trainer_state.json"
+    state.write_text(state.read_text()[:100])
+    (tmp_path / "scratch/checkpoint-20").mkdir()
+    model, again = train_until(None)
+    assert begun == [None, None, None, "checkpoint-8", "checkpoint-12"]
+    assert again == losses
+    model.save_pretrained(tmp_path / "saved")
+    keep_adapter(tmp_path / "saved", tmp_path / "kept", "tiny")
+    assert (tmp_path / "kept" / WEIGHTS).read_bytes() == (
+        folder / "adapters/tuned" / WEIGHTS
+    ).read_bytes()
 
 
 def test_a_saved_variant_loads_over_the_base(trained):
