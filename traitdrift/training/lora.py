@@ -61,7 +61,8 @@ def trainer_for(
             logging_strategy="steps",
             logging_steps=1,
             logging_nan_inf_filter=False,  # it would log a diverged step as a loss of 0
-            save_strategy="steps",
+            # Rows grouped by length are in an order that is drawn at the beginning of an epoch.
+            save_strategy="epoch" if recipe.group_by_length else "steps",
             save_steps=CHECKPOINT_STEPS,
             save_total_limit=2,  # the newest may be half-written
             report_to=[],
