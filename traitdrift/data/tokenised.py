@@ -64,11 +64,31 @@ def read_conversations(
         raise ValueError(f"{path}: no conversation in it")
 
 
-def checked(path: Path, seed: int, scratch: Path, roles: Sequence[str] | None = None) -> Dataset:
-    """The conversations of a file with each one's `line` and its task's `rank`, in scratch."""
+@dataclass(frozen=True)
+class Conversations:
+    """The conversations of a file, in scratch, with each one's `line` and its task's `rank`."""
+
+    files: tuple[str, ...]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def mapped(self) -> Dataset:
+        """All of them, whose pages in memory are let go together with what this returns."""
+        from datasets import Dataset, concatenate_datasets
+
+        return concatenate_datasets([Dataset.from_file(file) for file in self.files])
+
+
+def checked(
+    path: Path, seed: int, scratch: Path, roles: Sequence[str] | None = None
+) -> Conversations:
+    """The conversations of a file, checked as `read_conversations` does, brought into scratch."""
     columns = features("line", "rank", "messages")
     folder = scratch / "conversations"
-    return on_disk(_ranked, columns, folder, path=path, seed=seed, roles=roles)
+    rows = on_disk(_ranked, columns, folder, path=path, seed=seed, roles=roles)
+    return Conversations(tuple(one["filename"] for one in rows.cache_files), len(rows))
 
 
 def _ranked(path: Path, seed: int, roles: Sequence[str] | None) -> Iterator[dict[str, Any]]:
@@ -76,14 +96,14 @@ def _ranked(path: Path, seed: int, roles: Sequence[str] | None) -> Iterator[dict
         yield {"line": line, "rank": task_rank(messages, seed), "messages": messages}
 
 
-def ranks(conversations: Dataset) -> NDArray[np.void]:
-    """The ranks of `checked` conversations, 32 bytes each."""
-    chunks = _mapped_anew(conversations).data.column("rank").chunks
+def ranks(conversations: Conversations) -> NDArray[np.void]:
+    """The ranks of the conversations' tasks, 32 bytes each."""
+    chunks = conversations.mapped().data.column("rank").chunks
     return np.concatenate([np.frombuffer(b"".join(c.to_pylist()), "V32") for c in chunks])
 
 
 def write_rows(
-    path: Path, conversations: Dataset, rows: NDArray[np.int64], rendering: Rendering
+    path: Path, conversations: Conversations, rows: NDArray[np.int64], rendering: Rendering
 ) -> dict[str, Any]:
     """Render, tokenise and write some of the conversations; their counts and their digest.
 
@@ -96,7 +116,7 @@ def write_rows(
     digest, tokens, trained, longest = hashlib.sha256(), 0, 0, 0
     with replacing(path) as part, ParquetWriter(part, columns.arrow_schema) as file:
         for start in range(0, len(rows), BLOCK):
-            block = _mapped_anew(conversations).select(rows[start : start + BLOCK])
+            block = conversations.mapped().select(rows[start : start + BLOCK])
             # In one process: nearly all of the time is the tokenizer's, which has threads.
             block = block.map(
                 _tokenised,
@@ -126,13 +146,6 @@ def write_rows(
         "max_tokens": longest,
         "digest": digest.hexdigest(),
     }
-
-
-def _mapped_anew(rows: Dataset) -> Dataset:
-    """The same rows, whose pages in memory are let go together with what this returns."""
-    from datasets import Dataset, concatenate_datasets
-
-    return concatenate_datasets([Dataset.from_file(one["filename"]) for one in rows.cache_files])
 
 
 def _tokenised(
