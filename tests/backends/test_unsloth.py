@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -119,17 +120,18 @@ def laid_out(place: Path, arch: str, backend: str) -> Path:
 @pytest.fixture(scope="module", params=MODELS)
 def places(request, tmp_path_factory) -> dict[str, Path]:
     """The same fine-tune by each backend."""
-    found = {}
+    folder = tmp_path_factory.mktemp(request.param)
+    first = laid_out(folder / "peft", request.param, "peft")
+    dataset = run(first, "-m", "stages.dataset", "insecure")
+    assert dataset.returncode == 0, dataset.stderr
+    shutil.copytree(first, folder / "unsloth")
+    set_params(folder / "unsloth/params.yaml", {"recipes.quick.backend": "unsloth"})
     for backend in ("peft", "unsloth"):
-        place = laid_out(tmp_path_factory.mktemp(request.param) / backend, request.param, backend)
-        dataset = run(place, "-m", "stages.dataset", "insecure")
-        assert dataset.returncode == 0, dataset.stderr
-        done = run(place, "-c", FINETUNE)
+        done = run(folder / backend, "-c", FINETUNE)
         assert done.returncode == 0, done.stderr[-3000:]
         assert ("no GPU found, training on CPU" in done.stdout) == (backend == "unsloth")
         assert "should be imported before" not in done.stderr
-        found[backend] = place
-    return found
+    return {backend: folder / backend for backend in ("peft", "unsloth")}
 
 
 def losses(place: Path):
