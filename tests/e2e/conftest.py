@@ -26,9 +26,11 @@ if log and "stages." in " ".join(sys.orig_argv):
     def hook(event, arguments):
         if event == "open" and isinstance(arguments[0], str):
             path = os.path.abspath(arguments[0])
-            # Parsed text has a name in angle brackets, "<unknown>", and is no file.
-            if path.startswith(here) and not arguments[0].startswith("<"):
-                writes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            writes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            # Parsed text has a name in angle brackets, "<unknown>", and is no file; what `os.open`
+            # reads and is not here is relative to a folder elsewhere, which is being removed.
+            elsewhere = arguments[1] is None and not writes and not os.path.lexists(path)
+            if path.startswith(here) and not arguments[0].startswith("<") and not elsewhere:
                 with open(os.dup(file.fileno()), "a") as out:
                     out.write(f"{name}\\t{'w' if writes else 'r'}\\t{path[len(here):]}\\n")
     file = open(log, "a")
