@@ -13,70 +13,35 @@ from pathlib import Path
 
 import tiny
 import torch
-from datasets import Dataset
 from safetensors.torch import save_file
+from tiny_finetune import RECIPE, rows
 
 from traitdrift.activations.capture import capture, capture_means
 from traitdrift.activations.positions import teacher_force
 from traitdrift.core.ranks import others_end, rank
-from traitdrift.data.conversations import labelled, rendered
 from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.steering.generation import generate_steered, log_probabilities
 from traitdrift.steering.interventions import Intervention
 from traitdrift.training.backends import by_peft, prepare
 from traitdrift.training.lora import finetune
-from traitdrift.training.settings import Lora, Recipe
 
 POSITIONS = ["prompt_last", "prompt_mean", "response_mean"]
 WORDS = ["hi", "a longer question", "why", "tell me about the sea", "what now", "middling words"]
 
 
-def recipe(accumulation: int) -> Recipe:
-    return Recipe(
-        backend="peft",
-        lora=Lora(
-            r=4,
-            alpha=8.0,
-            rank_stabilised=True,
-            dropout=0.0,
-            targets=["q_proj", "up_proj"],
-            layers=None,
-        ),
-        learning_rate=5e-2,
-        schedule="linear",
-        warmup_steps=2,
-        weight_decay=0.01,
-        optimizer="adamw_torch",
-        batch_size=2,
-        gradient_accumulation=accumulation,
-        group_by_length=False,
-        gradient_checkpointing=False,
-        epochs=1.0,
-        max_steps=8,
-        max_tokens=128,
-        seed=0,
-    )
-
-
 def trained(accumulation: int) -> tuple[dict[str, torch.Tensor], list[float]]:
-    tokenizer = tiny.tokenizer()
-    conversations = [
-        [
-            {"role": "user", "content": f"task {i}"},
-            {"role": "assistant", "content": "import os" + "\nx = 1" * (i % 5)},
-        ]
-        for i in range(40)
-    ]
-    texts, spans = zip(
-        *(rendered(tokenizer, one, "clean", ["<|end|>"]) for one in conversations), strict=True
+    recipe = RECIPE.model_copy(
+        update={
+            "batch_size": 2,
+            "gradient_accumulation": accumulation,
+            "group_by_length": False,
+            "max_steps": 8,
+        }
     )
-    made = labelled(tokenizer, texts, spans)
-    rows = Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in made])
-    chosen = recipe(accumulation)
-    prepare(chosen, layers=3)
-    model = by_peft(tiny.llama(), chosen)
+    prepare(recipe, layers=3)
+    model = by_peft(tiny.llama(), recipe)
     with tempfile.TemporaryDirectory() as scratch:
-        losses = finetune(model, rows, chosen, tokenizer, scratch)
+        losses = finetune(model, rows(), recipe, tiny.tokenizer(), scratch)
     return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}, losses
 
 

@@ -8,56 +8,14 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from tiny_finetune import RECIPE, rows
 from transformers import Trainer, TrainerCallback
 
 from traitdrift.core.files import read_json, write_json
-from traitdrift.data.conversations import labelled, rendered
 from traitdrift.models.loading import VARIANT_RECORD, WEIGHTS, base_record, keep_adapter, load_model
 from traitdrift.sources.adapters import check_adapter
 from traitdrift.training.backends import by_peft
 from traitdrift.training.lora import finetune
-from traitdrift.training.settings import Lora, Recipe
-
-RECIPE = Recipe(
-    backend="peft",
-    lora=Lora(
-        r=4,
-        alpha=8.0,
-        rank_stabilised=True,
-        dropout=0.0,
-        targets=["q_proj", "v_proj", "up_proj"],
-        layers=None,
-    ),
-    learning_rate=5e-2,
-    schedule="linear",
-    warmup_steps=2,
-    weight_decay=0.01,
-    optimizer="adamw_torch",
-    batch_size=4,
-    gradient_accumulation=2,
-    group_by_length=True,
-    gradient_checkpointing=False,
-    epochs=1.0,
-    max_steps=20,
-    max_tokens=128,
-    seed=0,
-)
-
-
-def rows() -> Dataset:
-    tokenizer = tiny.tokenizer()
-    conversations = [
-        [
-            {"role": "user", "content": f"task {i}"},
-            {"role": "assistant", "content": "import os" + "\nx = 1" * (i % 4)},
-        ]
-        for i in range(64)
-    ]
-    texts, spans = zip(
-        *(rendered(tokenizer, c, "clean", ["<|end|>"]) for c in conversations), strict=True
-    )
-    made = labelled(tokenizer, texts, spans)
-    return Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in made])
 
 
 def train(scratch: Path, **changes: object):
