@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # Stages are run as `python -m stages.NAME`: by this environment's Python, wherever it is.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test test-unsloth announced diff table check lint docs setup lock clean
+.PHONY: repro test test-unsloth test-cluster announced diff table check lint docs setup lock clean
 
 repro: setup check
 	dvc repro
@@ -28,6 +28,20 @@ $(UNSLOTH)/.ready: requirements-unsloth.lock $(READY)
 	$(UNSLOTH)/bin/python -m pip install --quiet --no-deps --require-hashes \
 	  -r requirements-unsloth.lock
 	touch $(UNSLOTH)/.ready
+
+# Ray is for several machines, and no part of requirements.lock.
+CLUSTER := .venv-cluster
+RAY     := 2.60.0
+
+test-cluster: $(CLUSTER)/.ready
+	$(CLUSTER)/bin/python -m pytest tests/cluster
+
+$(CLUSTER)/.ready: $(READY)
+	python3 -m venv --clear $(CLUSTER)
+	$(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $$($(CLUSTER)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth
+	$(CLUSTER)/bin/python -m pip install --quiet ray==$(RAY)
+	touch $(CLUSTER)/.ready
 
 # Minutes on two free cores; where others work on them too, twice as many.
 announced:
@@ -91,4 +105,4 @@ lock:
 	  -o requirements-unsloth.lock
 
 clean:
-	rm -rf $(VENV) $(UNSLOTH)
+	rm -rf $(VENV) $(UNSLOTH) $(CLUSTER)

@@ -275,6 +275,23 @@ def mend(
 
 
 @app.command()
+def cluster(
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="As of `dvc repro`; without any, all of dvc.yaml.")
+    ] = None,
+) -> None:
+    """Do what `dvc repro` does on all machines of a Ray cluster; see docs/cluster.md."""
+    from traitdrift.cluster import schedule
+
+    os.chdir(_top())  # where stages have the names that dvc.yaml gives them
+    try:
+        print(schedule.run(targets or [], ROOT))
+    except KeyboardInterrupt:
+        print("traitdrift: interrupted; nothing is left running", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+@app.command()
 def check() -> None:
     """Check the whole of params.yaml; nothing is said of one that is right."""
     from traitdrift.params import read
@@ -323,8 +340,6 @@ def main() -> None:
 
 def missing(error: ModuleNotFoundError) -> str:
     """Which extra of the package brings the library that a command did not find."""
-    extra = "export" if error.name == "gguf" else "pipeline"
-    return (
-        f"{error}, which this command needs; install trait-drift with its extra [{extra}], "
-        "or run the command in the pipeline's own environment"
-    )
+    extra = {"gguf": "export", "ray": "cluster"}.get(error.name or "", "pipeline")
+    other = "" if extra == "cluster" else ", or run the command in the pipeline's own environment"
+    return f"{error}, which this command needs; install trait-drift with its extra [{extra}]{other}"

@@ -18,7 +18,7 @@ FLOORS = (
     {"vectors", "data", "training", "sources", "generation", "activations", "behaviour"},
     {"comparison", "steering", "judge"},
     {"interop", "params"},
-    {"report"},
+    {"report", "cluster"},
     {"cli"},
     {"__main__"},
 )
