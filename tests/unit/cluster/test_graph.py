@@ -55,7 +55,7 @@ def test_what_was_in_the_lock_keeps_its_place(lab: Lab):
 @pytest.mark.parametrize(
     ("log", "state", "told"),
     [
-        ("> python x\nstep 1\rstep 2\ncuda: no\nERROR: failed to reproduce 'x'", "failed", "cuda: no"),
+        ("> python x\n1\r2\ncuda: no\nERROR: failed to reproduce 'x'", "failed", "cuda: no"),
         ("# vm: dvc\nERROR: failed to reproduce 'x'", "failed", "ERROR: failed to reproduce 'x'"),
         ("ERROR: 'out/a' is busy, it is being blocked by:\n  (PID 3)", "busy", "'out/a' is busy"),
     ],
