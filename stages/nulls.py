@@ -18,8 +18,9 @@ from traitdrift.data.prompt_set import read_prompt_sets
 from traitdrift.vectors.choice import choices
 from traitdrift.vectors.methods import METHODS, MethodSettings
 from traitdrift.vectors.null_settings import Nulls
-from traitdrift.vectors.nulls import permuted_vectors, save_nulls
+from traitdrift.vectors.nulls import save_nulls
 from traitdrift.vectors.settings import VectorSettings
+from traitdrift.vectors.shuffles import permuted_vectors
 
 PROMPTS = Path("data/prompts")
 ACTIVATIONS = Path("data/activations/base")
@@ -40,7 +41,7 @@ def main() -> None:
         permuted = {}
         with progress(f"nulls {trait}", settings.count * len(looked_at)) as advance:
             for name, choice in looked_at.items():
-                values = streams[choice.position][positive + negative][:, choice.layers].float()
+                values = streams[choice.position][positive + negative][:, choice.layers]
                 permuted[name] = permuted_vectors(
                     values, len(positive), METHODS[choice.method], knobs, settings, advance
                 )

@@ -18,8 +18,7 @@ than 2 prompts, or a layer gives no direction because the classes do not differ 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from traitdrift.core.side_by_side import one_thread
 from traitdrift.stats.sphere import unit_vectors
 from traitdrift.vectors.separation import auroc, cohens_d
 
@@ -52,6 +52,8 @@ class MethodSettings:
     gradient_shrinkage: in (0, 1], weight of the isotropic part of the within-class covariance.
     ica_components: principal components kept before rotation.
     ica_max_iterations: after which the layers that did not converge are warned about.
+    dimensions: of the stream, where the activations are coordinates in a subspace of it; `probe`
+        and `gradient` take a mean over all dimensions, also those in which nothing varies.
     """
 
     seed: int = 0
@@ -63,6 +65,7 @@ class MethodSettings:
     gradient_shrinkage: float = 0.5
     ica_components: int = 8
     ica_max_iterations: int = 1000
+    dimensions: int | None = None
 
     @classmethod
     def of(cls, settings: VectorSettings) -> MethodSettings:
@@ -80,30 +83,14 @@ class MethodSettings:
         )
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute in one thread, so that the number of threads cannot change a vector.
-
-    Sums over several threads round differently, and `ica` can carry that into another optimum.
-    The many small operations of an iteration are no slower for it: with more threads than free
-    cores they spend most of their time waiting for each other.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
+@one_thread()
 def mean_diff(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return the difference of the class means (Marks & Tegmark 2023, arXiv 2310.06824)."""
     p, n = _layers_first(positive, negative)
     return _finish(p.mean(1) - n.mean(1), positive, negative)
 
 
-@_one_thread()
+@one_thread()
 def probe(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return the weights of an L2 logistic regression with a free intercept, at its optimum.
 
@@ -122,7 +109,8 @@ def probe(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tenso
     p, n = _layers_first(positive, negative)
     x = torch.cat([p, n], dim=1)
     x = x - x.mean(1, keepdim=True)
-    x = x / x.square().mean((1, 2), keepdim=True).sqrt()
+    dimensions = settings.dimensions or x.shape[2]
+    x = x / (x.square().mean((1, 2), keepdim=True) * (x.shape[2] / dimensions)).sqrt()
     gram = x @ x.mT
     labels = torch.cat([x.new_ones(p.shape[1]), x.new_zeros(n.shape[1])])
     identity = torch.eye(len(labels), dtype=x.dtype, device=x.device)
@@ -166,7 +154,7 @@ def probe(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tenso
     return _finish(_apply(x.mT, a), positive, negative)
 
 
-@_one_thread()
+@one_thread()
 def gradient(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return the direction that Adam finds to separate the classes most.
 
@@ -191,7 +179,7 @@ def gradient(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Te
     p_mean, n_mean = p.mean(1, keepdim=True), n.mean(1, keepdim=True)
     gap = (p_mean - n_mean).squeeze(1)
     x = torch.cat([p - p_mean, n - n_mean], dim=1)
-    prompts, hidden = x.shape[1:]
+    prompts, dimensions = x.shape[1], settings.dimensions or x.shape[2]
 
     # Orthonormal coordinates in which S is diagonal: the principal axes of the within-class
     # scatter, and last the part of the gap that is orthogonal to all of them.
@@ -203,7 +191,7 @@ def gradient(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Te
     rest_norm = rest.norm(dim=-1, keepdim=True)
     variance = torch.cat([scatter * present, torch.zeros_like(rest_norm)], -1) / (prompts - 2)
     shrinkage = settings.gradient_shrinkage
-    isotropic = variance.sum(-1, keepdim=True) / hidden
+    isotropic = variance.sum(-1, keepdim=True) / dimensions
     scale = ((1 - shrinkage) * variance + shrinkage * isotropic).sqrt()
     target = unit(torch.cat([along, rest_norm], -1) / scale)
 
@@ -233,7 +221,7 @@ def gradient(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Te
     return _finish(w, positive, negative)
 
 
-@_one_thread()
+@one_thread()
 def pca_diff(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return the first principal direction of the paired differences positive[i] - negative[i].
 
@@ -252,7 +240,7 @@ def pca_diff(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Te
     return _finish(_apply(differences.mT, axes[..., -1]), positive, negative)
 
 
-@_one_thread()
+@one_thread()
 def ica(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return the independent component of all prompts that separates the classes best.
 
@@ -320,7 +308,7 @@ def ica(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     return _finish(patterns[every, :, best], positive, negative)
 
 
-@_one_thread()
+@one_thread()
 def random(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tensor:
     """Return directions drawn uniformly from the sphere, the null to hold the others against.
 
@@ -333,7 +321,8 @@ def random(positive: Tensor, negative: Tensor, settings: MethodSettings) -> Tens
     return _finish(torch.from_numpy(draw).to(p.device), positive, negative)
 
 
-METHODS: dict[str, Callable[[Tensor, Tensor, MethodSettings], Tensor]] = {
+Method = Callable[[Tensor, Tensor, MethodSettings], Tensor]
+METHODS: dict[str, Method] = {
     "mean_diff": mean_diff,
     "probe": probe,
     "gradient": gradient,

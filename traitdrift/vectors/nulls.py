@@ -6,7 +6,7 @@ vectors made as the trait's own were, from training prompts whose class labels w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +18,8 @@ from traitdrift.stats.sphere import unit_vectors
 
 if TYPE_CHECKING:
     from traitdrift.vectors.choice import Choice
-    from traitdrift.vectors.methods import MethodSettings
     from traitdrift.vectors.null_settings import Nulls
 
-SIDE_BY_SIDE = 30_000_000  # numbers that one call of a method may hold
 RANDOM = "random"
 
 
@@ -68,32 +66,3 @@ def save_nulls(
             "dtype": "float32",
         },
     )
-
-
-def permuted_vectors(
-    values: torch.Tensor,
-    positives: int,
-    method: Callable[..., torch.Tensor],
-    knobs: MethodSettings,
-    settings: Nulls,
-    advance: Callable[[int], None] = lambda made: None,
-) -> torch.Tensor:
-    """Vectors `[null, layer, hidden]` from `values` `[prompt, layer, hidden]`, classes shuffled.
-
-    Methods solve every layer by itself, so several shuffles go side by side as further layers.
-    `advance` is called with the number of vectors made.
-    """
-    _, layers, hidden = values.shape
-    draw = torch.Generator().manual_seed(settings.seed)
-    orders = [torch.randperm(len(values), generator=draw) for _ in range(settings.count)]
-    found = []
-    for few in batched(orders, max(1, SIDE_BY_SIDE // values.numel())):
-        shuffled = torch.cat([values[order] for order in few], dim=1)
-        found.append(method(shuffled[:positives], shuffled[positives:], knobs))
-        advance(len(few))
-    return torch.cat(found).view(settings.count, layers, hidden)
-
-
-def batched(items: list[torch.Tensor], size: int) -> Iterator[list[torch.Tensor]]:
-    """A list in pieces of at most `size` (itertools has it from Python 3.12 on)."""
-    return (items[i : i + size] for i in range(0, len(items), size))

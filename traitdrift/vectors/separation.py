@@ -6,16 +6,12 @@ number a column; none of them needs to know which method made the direction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    pass
-
 
 Settings = TypeVar("Settings")
 
@@ -41,7 +37,9 @@ def mean_norm(activations: Tensor) -> Tensor:
 
     It is the unit of steering coefficients: 1 adds a vector as long as the stream itself.
     """
-    return activations.double().norm(dim=-1).mean(0)
+    # A layer at a time: all of them in float64 are four times the activations.
+    norms = [layer.double().norm(dim=-1) for layer in activations.split(1, dim=1)]
+    return torch.cat(norms, dim=1).mean(0)
 
 
 def auroc(positive: Tensor, negative: Tensor) -> Tensor:
@@ -120,38 +118,53 @@ def cross_validate(
     falls into the same fold, so pairs stay together; otherwise each class is divided by itself.
     Raises ValueError with fewer than 2 folds, or fewer than 2 prompts a class in a fold.
     """
+    return average(
+        [
+            held_out(positive, negative, fold, method, settings)
+            for fold in assign(len(positive), len(negative), folds, seed)
+        ]
+    )
+
+
+def held_out(
+    positive: Tensor,
+    negative: Tensor,
+    fold: tuple[Tensor, Tensor],
+    method: Callable[[Tensor, Tensor, Settings], Tensor],
+    settings: Settings,
+) -> dict[str, Tensor]:
+    """`auroc` and `cohens_d`, each `[layer]`, on a fold's prompts of what the others give."""
+    positive_fold, negative_fold = fold
+    vectors = method(positive[~positive_fold], negative[~negative_fold], settings)
+    projections = (
+        scalar_projections(positive[positive_fold], vectors),
+        scalar_projections(negative[negative_fold], vectors),
+    )
+    return {"auroc": auroc(*projections), "cohens_d": cohens_d(*projections)}
+
+
+def assign(positives: int, negatives: int, folds: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """For each fold the held-out masks of the two classes, as `cross_validate` tells."""
     if folds < 2:
         raise ValueError(f"cross-validation needs at least 2 folds, got {folds}")
-    smallest = min(len(positive), len(negative))
+    smallest = min(positives, negatives)
     if smallest < 2 * folds:
         raise ValueError(
             f"{folds} folds need at least {2 * folds} prompts a class, the smaller has {smallest}"
         )
-    figures: dict[str, list[Tensor]] = {"auroc": [], "cohens_d": []}
-    for positive_fold, negative_fold in _folds(len(positive), len(negative), folds, seed):
-        vectors = method(positive[~positive_fold], negative[~negative_fold], settings)
-        projections = (
-            scalar_projections(positive[positive_fold], vectors),
-            scalar_projections(negative[negative_fold], vectors),
-        )
-        figures["auroc"].append(auroc(*projections))
-        figures["cohens_d"].append(cohens_d(*projections))
-    return {name: torch.stack(values).mean(0) for name, values in figures.items()}
-
-
-def _folds(
-    positives: int, negatives: int, folds: int, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield for each fold the held-out masks of the two classes."""
     generator = np.random.default_rng(seed)
 
-    def assign(count: int) -> Tensor:
+    def assigned(count: int) -> Tensor:
         return torch.from_numpy(generator.permutation(np.arange(count) % folds))
 
-    positive = assign(positives)
-    negative = positive if negatives == positives else assign(negatives)
-    for fold in range(folds):
-        yield positive == fold, negative == fold
+    positive = assigned(positives)
+    negative = positive if negatives == positives else assigned(negatives)
+    return [(positive == fold, negative == fold) for fold in range(folds)]
+
+
+def average(folds: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean over the folds of each figure."""
+    return {name: torch.stack([fold[name] for fold in folds]).mean(0) for name in folds[0]}
 
 
 def _columns(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from traitdrift.vectors import nulls
+from traitdrift.vectors import shuffles
 from traitdrift.vectors.methods import METHODS, MethodSettings
 from traitdrift.vectors.null_settings import Nulls
 
@@ -18,10 +18,12 @@ def test_shuffles_side_by_side_are_shuffles_alone(method: str, monkeypatch):
     advanced = []
 
     def made() -> torch.Tensor:
-        return nulls.permuted_vectors(values, 12, METHODS[method], knobs, settings, advanced.append)
+        return shuffles.permuted_vectors(
+            values, 12, METHODS[method], knobs, settings, advanced.append
+        )
 
     together = made()
-    monkeypatch.setattr(nulls, "SIDE_BY_SIDE", 1)
+    monkeypatch.setattr(shuffles, "SIDE_BY_SIDE", 1)
     alone = made()
     assert sum(advanced) == 40 and together.shape == (20, 3, 8)
     torch.testing.assert_close(together, alone, atol=2e-3, rtol=0)
