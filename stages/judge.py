@@ -12,7 +12,7 @@ from traitdrift.core.ranks import others_end
 from traitdrift.generation.questions import read_questions
 from traitdrift.judge.protocol import METRICS, Judge, JudgeRequest, fill
 from traitdrift.judge.run import judge_all
-from traitdrift.judge.score_cache import Scores
+from traitdrift.judge.score_cache import kept_scores
 from traitdrift.judge.settings import EndpointJudgeSettings, JudgeSettings, LocalJudgeSettings
 
 RESPONSES = Path("data/responses")
@@ -51,7 +51,7 @@ def main(variant: str) -> None:
 
     judge = appointed(settings)
     with progress(f"judge {variant}", len(asked)) as advance:
-        judgements = iter(judge_all(judge, asked, Scores(judge.identity), advance))
+        judgements = iter(judge_all(judge, asked, kept_scores(judge.identity), advance))
 
     table = pandas.DataFrame([{key: row[key] for key in KEYS} for row in rows])
     for metric in METRICS:

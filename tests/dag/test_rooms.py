@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # From the ground up; rooms of one floor do not know each other.
 FLOORS = (
     {"core"},
-    {"models", "stats", "inference", "provenance"},
+    {"models", "stats", "inference", "provenance", "endpoint"},
     {"vectors", "data", "training", "sources", "generation", "activations", "behaviour"},
     {"comparison", "steering", "judge"},
     {"interop", "params"},

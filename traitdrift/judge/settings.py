@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from traitdrift.core.config import Count, Section, Seed, Share
+from traitdrift.core.config import Section, Seed, Share
+from traitdrift.endpoint.settings import EndpointSettings
 from traitdrift.sources.settings import HubModel, PathModel
 
 
@@ -31,16 +32,12 @@ class LocalJudgeSettings(RateSettings):
     model: Annotated[HubModel | PathModel, Field(discriminator="source")]
 
 
-class EndpointJudgeSettings(RateSettings):
+class EndpointJudgeSettings(EndpointSettings, RateSettings):
     """An OpenAI-compatible endpoint; its key is OPENAI_API_KEY of the environment."""
 
     backend: Literal["endpoint"]
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/@\s]+(/[^@\s]*)?$")]
     model: str
     scores: Literal["logprobs", "text"] = "logprobs"
-    concurrency: Count = 8
-    timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds a request may take
-    retries: Annotated[int, Field(ge=0)] = 5
 
 
 JudgeSettings = Annotated[

@@ -46,7 +46,7 @@ from traitdrift.judge.protocol import (
 )
 from traitdrift.judge.rates import figures
 from traitdrift.judge.run import judge_all
-from traitdrift.judge.score_cache import Scores
+from traitdrift.judge.score_cache import kept_scores
 from traitdrift.judge.settings import EndpointJudgeSettings, LocalJudgeSettings
 from traitdrift.sources.settings import PathModel
 
@@ -206,7 +206,7 @@ def key(monkeypatch) -> str:
 def scores(
     judge: EndpointJudge, things: Sequence[JudgeRequest], folder: Path
 ) -> list[float | None]:
-    judgements = judge_all(judge, things, Scores(judge.identity, folder), lambda had: None)
+    judgements = judge_all(judge, things, kept_scores(judge.identity, folder), lambda had: None)
     return [judgement.score for judgement in judgements]
 
 
@@ -235,7 +235,7 @@ def test_the_request_is_the_papers_and_a_rerun_asks_nothing(tmp_path: Path, key:
 def test_equal_answers_are_asked_once_and_all_are_counted(tmp_path: Path, key: str):
     with ChatServer(chances) as server:
         judge, had = endpoint(server.url), []
-        judge_all(judge, asked(2) * 3, Scores(judge.identity, tmp_path), had.append)
+        judge_all(judge, asked(2) * 3, kept_scores(judge.identity, tmp_path), had.append)
         assert len(server.requests) == 2 and sum(had) == 6
 
 
@@ -256,7 +256,7 @@ def test_a_passing_fault_is_tried_again(tmp_path: Path, key: str, fault: str):
         ("cut", "after 2 tries", 2),
         ("malformed", "the reply is no chat completion, after 2 tries", 2),
         ("nonsense", "the reply is no chat completion, after 2 tries", 2),
-        ("401", "HTTP 401 (", 1),
+        ("401", "HTTP 401, the key in OPENAI_API_KEY is refused (", 1),
         ("no logprobs", "returns no log-probabilities", 1),
         ("no top", "returns no log-probabilities", 1),
         ("other logprobs", "returns no log-probabilities", 1),
@@ -274,7 +274,7 @@ def test_a_lasting_fault_is_one_line_and_keeps_the_scores(
             scores(judge, asked(10), tmp_path)
         message = str(caught.value)
         assert message.startswith(f"{server.url}: ") and "\n" not in message
-        assert told in message and "the scores so far are kept" in message
+        assert told in message and "what it said so far is kept" in message
         assert key not in message
         assert len(server.requests) == 4 + requests
     with ChatServer(chances) as server:  # at another place, as far as requests go
@@ -289,7 +289,7 @@ def test_what_was_under_way_when_another_failed_is_kept(tmp_path: Path, key: str
         with pytest.raises(ValueError, match="HTTP 401"):
             scores(judge, asked(50), tmp_path)
         assert len(server.requests) == 2
-    assert len(Scores(judge.identity, tmp_path).known) == 1
+    assert len(kept_scores(judge.identity, tmp_path).known) == 1
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ def test_an_interrupt_keeps_what_was_under_way(tmp_path: Path, key: str, interru
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
             scores(judge, asked(50), tmp_path)
-        assert len(server.requests) == len(Scores(judge.identity, tmp_path).known) == 3
+        assert len(server.requests) == len(kept_scores(judge.identity, tmp_path).known) == 3
 
 
 def test_an_unreachable_endpoint_is_one_line(tmp_path: Path, key: str):
@@ -352,19 +352,19 @@ def test_a_reply_without_a_position_is_unscored(tmp_path: Path, key: str):
 
 def test_a_torn_line_costs_its_own_score_alone(tmp_path: Path):
     identity = {"backend": "endpoint", "model": "x"}
-    book = Scores(identity, tmp_path)
+    book = kept_scores(identity, tmp_path)
     for number in range(3):
         book.keep(f"key {number}", Judgement(float(number), "number", 0.9))
     book.path.write_bytes(book.path.read_bytes()[:-20])
-    again = Scores(identity, tmp_path)
+    again = kept_scores(identity, tmp_path)
     assert "key 1" in again and "key 2" not in again
     again.keep("key 3", Judgement(None, "CODE", 0.0))
     again.keep("key 4", Judgement(5.0, "number", None))
-    last = Scores(identity, tmp_path)
+    last = kept_scores(identity, tmp_path)
     assert set(last.known) == {"key 0", "key 1", "key 3", "key 4"}
     assert last["key 1"] == Judgement(1.0, "number", 0.9)
     assert last["key 3"] == Judgement(None, "CODE", 0.0)
-    assert "key 0" not in Scores({**identity, "model": "y"}, tmp_path)
+    assert "key 0" not in kept_scores({**identity, "model": "y"}, tmp_path)
 
 
 # The model in this process.

@@ -1,0 +1,144 @@
+"""Requests to an OpenAI-compatible endpoint (chat completions), several at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+from typing import TypeVar
+
+from traitdrift.endpoint.settings import EndpointSettings
+
+try:
+    import httpx2
+    from openai import (
+        APIConnectionError,
+        APIStatusError,
+        APITimeoutError,
+        DefaultHttpxClient,
+        OpenAI,
+        OpenAIError,
+    )
+except ModuleNotFoundError as error:
+    raise ValueError(
+        f"{error}, which an endpoint takes; install trait-drift with its extra [endpoint]"
+    )
+
+KEY = "OPENAI_API_KEY"
+Thing = TypeVar("Thing")
+Reply = TypeVar("Reply")
+
+
+def ask_all(
+    settings: EndpointSettings,
+    model: str,
+    things: Sequence[Thing],
+    ask: Callable[[OpenAI, Thing], Reply],
+) -> Iterator[tuple[int, Reply]]:
+    """What `ask` makes of each thing, named by its index, as the answers of `model` come.
+
+    The key comes from the environment and goes nowhere else. Faults that may pass (429, 500 and
+    above, time-outs, cut connections, a body that is no chat completion) are tried again by the
+    client of the `openai` package, each time after a longer pause.
+
+    Raises ValueError where there is no key, or, once all that was under way has come, where a
+    request failed for good: it names the endpoint and the fault. An interrupt waits for what is
+    under way too; a second one does not.
+    """
+    client, fault, interrupted = connected(settings), None, False
+    ahead = iter(enumerate(things))
+    under_way: dict[Future[Reply], int] = {}
+    with ThreadPoolExecutor(settings.concurrency) as pool:
+        while True:
+            # After a fault nothing more is asked, but what is under way may be paid for.
+            stop = fault or interrupted
+            room = 0 if stop else settings.concurrency - len(under_way)
+            for index, thing in islice(ahead, room):
+                under_way[pool.submit(ask, client, thing)] = index
+            if not under_way:
+                break
+            try:
+                finished = wait(under_way, return_when=FIRST_COMPLETED).done
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                continue
+            for done in finished:
+                index = under_way.pop(done)
+                try:
+                    reply = done.result()
+                except (OpenAIError, ValueError) as error:
+                    fault = fault or told(error, settings, client, model)
+                else:
+                    yield index, reply
+    if interrupted:
+        raise KeyboardInterrupt
+    if fault:
+        raise ValueError(
+            f"{settings.url}: {fault}; what it said so far is kept, "
+            "run `dvc repro` again to ask for the rest"
+        )
+
+
+def connected(settings: EndpointSettings) -> OpenAI:
+    """A client; a ValueError without a key."""
+    key = os.environ.get(KEY)
+    if not key:
+        raise ValueError(
+            f"{KEY} is not set: the endpoint's key is taken from the environment alone; set it "
+            "(to any word for an endpoint that wants none)"
+        )
+    return OpenAI(
+        api_key=key,
+        base_url=settings.url,
+        timeout=settings.timeout,
+        max_retries=settings.retries,
+        http_client=DefaultHttpxClient(event_hooks={"response": [whole]}),
+    )
+
+
+def told(
+    error: OpenAIError | ValueError, settings: EndpointSettings, client: OpenAI, model: str
+) -> str:
+    """A fault in one line, without the key, which some endpoints repeat."""
+    tries = f"after {settings.retries + 1} tries"
+    if isinstance(error, APITimeoutError):
+        fault = f"no answer within {settings.timeout:g} s, {tries}"
+    elif isinstance(error, APIConnectionError):
+        fault = f"{error.__cause__ or error}, {tries}"
+    elif isinstance(error, APIStatusError):
+        passing = error.status_code in (408, 409, 429) or error.status_code >= 500
+        fault = f"HTTP {error.status_code}" + (f", {tries}" if passing else "")
+        if error.status_code in (401, 403):
+            fault += f", the key in {KEY} is refused"
+        elif error.status_code in (400, 404) and (served := served_beside(client, model)):
+            fault += f", {model!r} is not served, but {served}"
+        fault += f" ({error.message})"
+    else:
+        fault = str(error)
+    return " ".join(fault.replace(os.environ[KEY], "***").split())[:300]
+
+
+def served_beside(client: OpenAI, model: str) -> str:
+    """The names of the models that an endpoint lists; nothing if it lists none, or this one."""
+    try:
+        names = [one.id for one in client.with_options(max_retries=0).models.list()]
+    except (OpenAIError, AttributeError, TypeError):  # the client does not check what a body holds
+        return ""
+    return "" if model in names else ", ".join(names)
+
+
+def whole(response: httpx2.Response) -> None:
+    """Make a body that is no chat completion a fault of the connection: it is tried again."""
+    if not response.is_success or response.request.method != "POST":
+        return
+    response.read()
+    try:
+        complete = isinstance(json.loads(response.content)["choices"][0]["message"], dict)
+    except (ValueError, LookupError, TypeError):
+        complete = False
+    if not complete:
+        raise httpx2.DecodingError("the reply is no chat completion", request=response.request)
