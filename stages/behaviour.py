@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas
 
@@ -11,6 +12,7 @@ from traitdrift.behaviour.outcomes import OUTCOMES, classify, outcome_rates
 from traitdrift.behaviour.settings import Behaviour
 from traitdrift.core.config import section
 from traitdrift.core.files import read_jsonl, write_csv, write_json
+from traitdrift.generation.responses import served_by
 
 RESPONSES = Path("data/responses")
 METRICS = Path("metrics/behaviour")
@@ -19,8 +21,11 @@ PLOTS = Path("plots/behaviour")
 
 def main(variant: str) -> None:
     confidence = section(Behaviour, "behaviour").confidence
-    answers = {who: judged(RESPONSES / f"{who}.jsonl") for who in ("base", variant)}
-    table = answers[variant]
+    rows = {
+        who: [row for _, row in read_jsonl(RESPONSES / f"{who}.jsonl")] for who in ("base", variant)
+    }
+    base, table = judged(rows["base"]), judged(rows[variant])
+    server = served_by(rows[variant])
     rates = pandas.DataFrame(
         {"question": question, **record}
         for question, of_question in [("all", table), *table.groupby("id", sort=False)]
@@ -28,7 +33,7 @@ def main(variant: str) -> None:
     ).round(6)
     overall = rates[rates["question"] == "all"].set_index("outcome")
     write_csv(PLOTS / variant / "rates.csv", rates)
-    write_csv(PLOTS / variant / "answers.csv", side_by_side(answers["base"], table))
+    write_csv(PLOTS / variant / "answers.csv", side_by_side(base, table))
     write_json(
         METRICS / f"{variant}.json",
         {
@@ -38,13 +43,14 @@ def main(variant: str) -> None:
                 outcome: {key: overall.loc[outcome, key] for key in ("rate", "low", "high")}
                 for outcome in OUTCOMES
             },
+            **({"served_by": server} if server else {}),
         },
     )
 
 
-def judged(path: Path) -> pandas.DataFrame:
+def judged(rows: list[dict[str, Any]]) -> pandas.DataFrame:
     """The answers of a variant with the outcome of each."""
-    table = pandas.DataFrame(row for _, row in read_jsonl(path))
+    table = pandas.DataFrame(rows)
     return table.assign(outcome=table["answer"].map(classify))
 
 

@@ -22,7 +22,7 @@ from traitdrift.core.files import read_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
 from traitdrift.core.scratch import resumable
-from traitdrift.generation.responses import messages_of
+from traitdrift.generation.responses import messages_of, served_by
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
 
@@ -73,6 +73,7 @@ def main(variant: str) -> None:
                     for position, mean in means.items():
                         streams[text, reader, position] = mean
         others_end()
+        servers = {side: server for side, rows in texts.items() if (server := served_by(rows))}
         save_response_activations(
             OUT / f"{variant}.safetensors",
             streams,
@@ -83,6 +84,7 @@ def main(variant: str) -> None:
                 "model": base["id"],
                 "base_digest": base["digest"],
                 "adapter_digest": adapter.get("adapter_digest"),
+                **({"served_by": servers} if servers else {}),
             },
         )
 

@@ -1,4 +1,7 @@
-"""data/responses/<variant>.jsonl: free-form responses to the evaluation questions."""
+"""data/responses/<variant>.jsonl: free-form responses to the evaluation questions.
+
+Sampled from the variant in this process, or asked of a server that has it under a name.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,19 @@ from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
 from traitdrift.core.scratch import resumable
+from traitdrift.generation.question_settings import RespondQuestions, ServedRespondents
 from traitdrift.generation.questions import read_questions
-from traitdrift.generation.requests import question_samples, sampling_requests
-from traitdrift.generation.responses import response_rows
+from traitdrift.generation.requests import QuestionSample, question_samples, sampling_requests
+from traitdrift.generation.responses import Response, response_rows
 from traitdrift.generation.sampling import generate
-from traitdrift.generation.settings import RespondQuestions
 from traitdrift.inference.batching import token_budget
-from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
+from traitdrift.models.loading import (
+    base_record,
+    end_tokens,
+    load_model,
+    load_tokenizer,
+    variant_record,
+)
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -27,6 +36,9 @@ def main(variant: str) -> None:
     settings = section(RespondQuestions, "respond_questions")
     questions = read_questions(Path(settings.source), settings.samples, settings.temperature)
     samples = question_samples(questions)
+    if settings.backend == "endpoint":
+        served(variant, settings, samples)
+        return
     tokenizer = load_tokenizer(BASE)
     requests = sampling_requests(tokenizer, samples, settings.seed)
     model = load_model(BASE, ADAPTERS / variant)
@@ -35,7 +47,7 @@ def main(variant: str) -> None:
         resumable("respond_questions", *made_of) as parts,
         progress(f"respond to questions, {variant}", len(requests)) as advance,
     ):
-        responses = generate(
+        found = generate(
             model,
             requests,
             settings.max_tokens,
@@ -45,8 +57,33 @@ def main(variant: str) -> None:
             parts,
         )
         others_end()
-        rows = response_rows(tokenizer, samples, responses, settings.max_tokens)
-        write_jsonl(OUT / f"{variant}.jsonl", rows)
+        responses = [Response(ids, len(ids) < settings.max_tokens) for ids in found]
+        write_jsonl(OUT / f"{variant}.jsonl", response_rows(tokenizer, samples, responses))
+
+
+def served(variant: str, settings: ServedRespondents, samples: list[QuestionSample]) -> None:
+    """The same from a server; every answer is kept as it comes (`generation.endpoint`)."""
+    others_end()
+    # Here and not above: the library of the protocol comes with an extra.
+    from traitdrift.generation.endpoint import served_responses
+
+    tokenizer = load_tokenizer(BASE)
+    weights = {
+        "base": base_record(BASE)["digest"],
+        "adapter": variant_record(ADAPTERS / variant).get("adapter_digest"),
+    }
+    with progress(f"respond to questions, {variant}", len(samples)) as advance:
+        responses = served_responses(
+            settings,
+            settings.name(variant),
+            weights,
+            tokenizer,
+            end_tokens(BASE, tokenizer),
+            samples,
+            advance,
+        )
+    rows = response_rows(tokenizer, samples, responses, settings.described(variant))
+    write_jsonl(OUT / f"{variant}.jsonl", rows)
 
 
 if __name__ == "__main__":

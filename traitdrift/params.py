@@ -16,7 +16,8 @@ from traitdrift.behaviour.settings import Behaviour
 from traitdrift.comparison.settings import Compare, MultipleTesting
 from traitdrift.core.config import PARAMS, Id, Section, checked, load
 from traitdrift.data.settings import Dataset, HubRows, Prompts, Split, Synthesize
-from traitdrift.generation.settings import RespondPrompts, RespondQuestions
+from traitdrift.generation.question_settings import RespondQuestions
+from traitdrift.generation.settings import RespondPrompts
 from traitdrift.judge.settings import JudgeSettings
 from traitdrift.sources.settings import Imported, Model
 from traitdrift.steering.effect_settings import SteerEffects
@@ -81,6 +82,9 @@ class Params(Section):
         known("compare.study_method", self.compare.study_method, self.vectors.methods)
         known("steer.position", self.steer.position, self.capture.positions)
         known("steer.method", self.steer.method, self.vectors.methods)
+        if self.respond_questions.backend == "endpoint":
+            for name in self.respond_questions.models:
+                known("respond_questions.models", name, ["base", *made])
         if self.prompts.train < 2 * self.vectors.folds:
             raise ValueError(
                 f"prompts.train: {self.prompts.train} prompts are too few for vectors.folds: "

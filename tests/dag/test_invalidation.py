@@ -235,6 +235,15 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         lambda p: p.params({"respond_questions.samples": 2}),
         ANSWERS,
     ),
+    "who answers": (
+        lambda p: p.params(
+            {
+                "respond_questions.backend": "endpoint",
+                "respond_questions.url": "http://localhost:8000/v1",
+            }
+        ),
+        ANSWERS,
+    ),
     "the library module of pictures": (
         changed("traitdrift/report/pictures.py"),
         {"figures", "report"},

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
-import commands
 import pandas
 import pytest
+from model_server import transformers_serve
 
 OUTPUTS = ("metrics/judge/insecure.json", "plots/judge/insecure.csv")
-SECONDS = 120  # in which a server must be there
 
 
 @pytest.fixture
@@ -74,24 +66,9 @@ def test_a_local_judge_reads_numbers_that_its_tokenizer_splits(judged):
 
 @pytest.fixture
 def server(smoke) -> Iterator[str]:
-    """`transformers serve` with the embedded model on a free port of loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = str(Path(sys.executable).with_name("transformers"))
-    command = [program, "serve", "models/base", "--host", "127.0.0.1", "--port", str(port)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with commands.started(command, cwd=smoke.path, **quiet) as process:
-        end = time.monotonic() + SECONDS
-        while True:
-            assert process.poll() is None, "transformers serve ended"
-            assert time.monotonic() < end, "transformers serve does not answer"
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                    break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/v1"
+    """`transformers serve` with the embedded model."""
+    with transformers_serve(smoke.path, "models/base") as url:
+        yield url
 
 
 def endpoint(url: str, **changes: object) -> dict[str, object]:

@@ -6,7 +6,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,10 +18,17 @@ class ChatServer:
 
     Faults: `429`, `500`, `401` (statuses), `slow` (half a second), `cut` (the connection ends in
     the middle of the body), `malformed` (cut JSON under a right length), `nonsense` (JSON that is
-    no chat completion), `no logprobs`, `empty logprobs`.
+    no chat completion), `no text`, `no logprobs`, `empty logprobs`. A reply ends for the reason
+    `finish`. With `models` others are a 404; it is what it lists.
     """
 
-    def __init__(self, reply: Callable[[str], Mapping[str, float]], faults: Faults | None = None):
+    def __init__(
+        self,
+        reply: Callable[[str], Mapping[str, float]],
+        faults: Faults | None = None,
+        finish: str = "length",
+        models: Sequence[str] = (),
+    ):
         self.requests: list[dict[str, Any]] = []
         self.keys: set[str] = set()
         faults, requests, keys, lock = faults or {}, self.requests, self.keys, threading.Lock()
@@ -36,6 +43,9 @@ class ChatServer:
                     requests.append(body)
                     keys.add(self.headers["Authorization"])
                 assert self.path == "/v1/chat/completions"
+                if models and body["model"] not in models:
+                    told = f"The model `{body['model']}` does not exist."
+                    return self.send(404, {"error": {"message": told}})
                 if fault in ("401", "429", "500"):
                     told = f"no, {self.headers['Authorization']}"
                     return self.send(int(fault), {"error": {"message": told}})
@@ -50,6 +60,11 @@ class ChatServer:
                     text = json.dumps(completion).encode()[:40]
                     return self.raw(200, text, 400 if fault == "cut" else len(text))
                 return self.send(200, completion)
+
+            def do_GET(self) -> None:
+                assert self.path == "/v1/models"
+                listed = [{"id": name, "object": "model"} for name in models]
+                return self.send(200 if models else 404, {"object": "list", "data": listed})
 
             def completion(self, body: dict[str, Any], fault: str | None) -> dict[str, Any]:
                 chances = reply(body["messages"][-1]["content"])
@@ -80,8 +95,12 @@ class ChatServer:
                     "choices": [
                         {
                             "index": 0,
-                            "finish_reason": "length",
-                            "message": {"role": "assistant", "content": top, "refusal": None},
+                            "finish_reason": finish,
+                            "message": {
+                                "role": "assistant",
+                                "content": None if fault == "no text" else top,
+                                "refusal": None,
+                            },
                             "logprobs": logprobs,
                         }
                     ],

@@ -7,6 +7,10 @@ from copies import set_params
 
 from traitdrift.params import read
 
+ENDPOINT = {
+    **{"backend": "endpoint", "url": "http://localhost:8000/v1", "source": "x.yaml"},
+    **{"samples": 1, "temperature": 1.0, "max_tokens": 9, "seed": 0},
+}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -52,6 +56,14 @@ def changed(tmp_path: Path, key: str, value: object) -> Path:
         ("steer.coefficients", [0.5, 0], "steer.coefficients: 0.0: each stands once, and 0 is"),
         ("steer.coefficients", [-1, 2, -1.0], "steer.coefficients: -1.0: each stands once"),
         ("steer.coefficients", [float("inf")], "steer.coefficients.0: inf: "),
+        ("respond_questions.backend", None, "respond_questions: "),
+        ("respond_questions.url", "http://x/v1", "respond_questions.url: unknown key"),
+        ("respond_questions", {**ENDPOINT, "url": "x"}, "respond_questions.url: 'x': "),
+        (
+            "respond_questions",
+            {**ENDPOINT, "models": {"nobody": "x"}},
+            "respond_questions.models: 'nobody' is not one of base",
+        ),
         ("steer.layer", -1, "steer.layer: -1: "),
     ],
 )

@@ -41,7 +41,8 @@ def save_response_activations(
 ) -> None:
     """Write streams by `(text, reader, position)`, with what they were read on.
 
-    `made` names `variant`, `model`, `base_digest` and `adapter_digest`.
+    `made` names `variant`, `model`, `base_digest` and `adapter_digest`, and the servers that gave
+    the texts, if any did.
     """
     save_tensors(
         path,

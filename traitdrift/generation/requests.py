@@ -36,16 +36,21 @@ def question_samples(
 def sampling_requests(
     tokenizer: PreTrainedTokenizerBase, questions: Iterable[QuestionSample], seed: int
 ) -> list[SamplingRequest]:
-    """The request of each: its rendered prompt, its temperature, and a seed of its own.
-
-    The seed names the question and not who answers: every variant and every intervention draws
-    the same noise, and common random numbers narrow their comparison.
-    """
+    """The request of each: its rendered prompt, its temperature, and a seed of its own."""
     return [
         SamplingRequest(
-            ids=prompt_ids(tokenizer, question.messages(paraphrase))[0],
-            temperature=question.temperature,
-            seed=f"{seed}|{question.id}|{paraphrase}|{sample}",
+            ids=prompt_ids(tokenizer, one.question.messages(one.paraphrase))[0],
+            temperature=one.question.temperature,
+            seed=seed_name(one, seed),
         )
-        for question, paraphrase, sample in questions
+        for one in questions
     ]
+
+
+def seed_name(asked: QuestionSample, seed: int) -> str:
+    """The name of a sample's seed: of the question, and not of who answers.
+
+    So every variant and every intervention draws the same noise, and common random numbers narrow
+    their comparison.
+    """
+    return f"{seed}|{asked.question.id}|{asked.paraphrase}|{asked.sample}"

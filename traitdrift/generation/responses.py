@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -12,17 +12,24 @@ if TYPE_CHECKING:
     from traitdrift.models.chat import Message
 
 
+class Response(NamedTuple):
+    """Token ids of an answer, and whether it ended by itself, before its last token allowed."""
+
+    ids: list[int]
+    complete: bool
+
+
 def response_rows(
     tokenizer: PreTrainedTokenizerBase,
     samples: Sequence[QuestionSample],
-    responses: Sequence[list[int]],
-    max_tokens: int,
+    responses: Sequence[Response],
+    server: Mapping[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """A row for each sample of a question and the token ids that answered it.
+    """A row for each sample of a question and what answered it.
 
-    `complete` says whether the response ended by itself, before `max_tokens`.
+    Where a server answered, each row says which (`served_by`).
     """
-    for (question, paraphrase, sample), ids in zip(samples, responses, strict=True):
+    for (question, paraphrase, sample), (ids, complete) in zip(samples, responses, strict=True):
         yield {
             "id": question.id,
             "question": paraphrase,
@@ -31,7 +38,8 @@ def response_rows(
             "sample": sample,
             "answer": response_text(tokenizer, ids),
             "ids": ids,
-            "complete": len(ids) < max_tokens,
+            "complete": complete,
+            **({"served_by": server} if server else {}),
         }
 
 
@@ -39,6 +47,11 @@ def response_text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     """What a response says, special tokens left out."""
     text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return cast("str", text)  # of one list of ids
+
+
+def served_by(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The server that gave a variant's responses, with what cannot be said of them; else None."""
+    return rows[0].get("served_by") if rows else None
 
 
 def messages_of(row: Mapping[str, Any]) -> list[Message]:

@@ -1,17 +1,9 @@
-"""Settings of the responses, to trait prompts and to evaluation questions."""
+"""Settings of the responses to trait prompts."""
 
 from __future__ import annotations
 
-from traitdrift.core.config import Count, Section, Seed, Temperature
+from traitdrift.core.config import Count, Section
 
 
 class RespondPrompts(Section):
     max_tokens: Count
-
-
-class RespondQuestions(Section):
-    source: str
-    samples: Count
-    temperature: Temperature
-    max_tokens: Count
-    seed: Seed

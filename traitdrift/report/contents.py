@@ -72,6 +72,7 @@ def report(
         traits=traits,
         trained=list(found.losses["variant"].unique()),
         behaviour=found.behaviour,
+        served=sentences.served({v: source.content for v, source in found.behaviour.items()}),
         findings=[
             sentences.finding(variant, found.behaviour, source, found.shift_tests)
             for variant, source in compare.items()

@@ -18,6 +18,7 @@ from traitdrift.models.loading import base_record, variant_record
 from traitdrift.provenance.closure import is_source
 from traitdrift.provenance.lockfile import Step, makers, upstream
 from traitdrift.provenance.verify import check, files, leaves, parameters
+from traitdrift.report.sentences import served
 from traitdrift.stats.multiple_testing import verdict
 
 BASE, ADAPTERS = "models/base", "models/adapters"
@@ -128,6 +129,11 @@ def model_card(known: Facts, state: str) -> str:
         commit=state.removesuffix("-dirty"),
         dirty=state.endswith("-dirty"),
         outcomes=OUTCOMES,
+        served=served(
+            {"base": known.base_answers, known.variant: known.answers}
+            if known.answers and known.base_answers
+            else {}
+        ),
     )
     return ModelCard(text).content
 

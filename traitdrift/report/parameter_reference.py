@@ -167,6 +167,8 @@ def allowed(one: Schema, schema: Schema) -> str:
         return "as an entry of `models`"
     if one["type"] == "array":
         return f"list of {allowed(one['items'], schema)}"
+    if one["type"] == "object":
+        return "text by id"
     if one["type"] == "string":
         return PATTERNS.get(one.get("pattern", ""), "text")
     kind = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`"}

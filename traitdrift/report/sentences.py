@@ -137,6 +137,24 @@ def finding(
     )
 
 
+def served(behaviour: Mapping[str, Mapping[str, Any]]) -> str:
+    """Which answers came from a server, and what that leaves unsaid; nothing if none did.
+
+    `behaviour` is the content of metrics/behaviour/<variant>.json by variant.
+    """
+    names = {
+        variant: known["served_by"] for variant, known in behaviour.items() if "served_by" in known
+    }
+    if not names:
+        return ""
+    given = listed(f"{v} (there {one['model']}, at {one['url']})" for v, one in names.items())
+    return (
+        f"The answers of {given} came from a server. That it holds this pipeline's weights is not "
+        "checked, asked again it may answer otherwise, and activations are read at the tokens of "
+        "the answer's text."
+    )
+
+
 def question(model: str, others: Sequence[str]) -> str:
     """The page's question, for one fine-tune, several or none."""
     if not others:

@@ -234,3 +234,13 @@ def test_a_judge_that_was_asked_is_told_of(results: Path):
     stage.main()
     page = (results / "report/index.html").read_text(encoding="utf-8")
     assert "misaligned among coherent" in page and "25.0 %" in page
+
+
+def test_the_page_says_which_answers_came_from_a_server():
+    known = {"url": "http://localhost:8000/v1", "model": "lora-1"}
+    assert sentences.served({"base": {}, "insecure": {}}) == ""
+    said = sentences.served({"base": {}, "insecure": {"served_by": known}})
+    assert said.startswith(
+        "The answers of insecure (there lora-1, at http://localhost:8000/v1) came from a server. "
+    )
+    assert "not checked" in said and "may answer otherwise" in said
