@@ -10,6 +10,7 @@ from typing import Any
 from stages import run
 from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, write_json
+from traitdrift.models import quantisation
 from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, load_tokenizer, shape
 from traitdrift.sources import base_models
 from traitdrift.sources.settings import Model
@@ -21,6 +22,8 @@ UNCHANGED = Path("models/adapters/base")
 def main() -> None:
     model = section(Id, "model")
     chosen = section(Model, f"models.{model}")
+    if chosen.quantise != "none":
+        quantisation.require(f"models.{model}.quantise: {chosen.quantise}")
     scratch = BASE.with_name("base.part")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -36,7 +39,9 @@ def main() -> None:
             "schema_version": SCHEMA_VERSION,
             "model": model,
             **origin,
+            "digest": quantisation.digest(origin["digest"], chosen.quantise),
             "dtype": chosen.dtype,
+            "quantise": chosen.quantise,
             **shape(scratch),
         }
         write_json(scratch / BASE_RECORD, record)

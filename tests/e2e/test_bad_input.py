@@ -52,6 +52,14 @@ GOOD = json.dumps(
     {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
 )
 
+
+def huge_model(p: Path) -> None:
+    config = p / "models/base/config.json"
+    values = json.loads(config.read_text())
+    config.unlink()  # a link
+    config.write_text(json.dumps({**values, "hidden_size": 2**20}))
+
+
 # name: (how to spoil a working copy, stage, what the one line says)
 CASES = {
     "not JSON": (write_rows(GOOD, "{oops"), "dataset insecure", "insecure.jsonl:2: not JSON"),
@@ -96,6 +104,7 @@ CASES = {
         "base_model",
         "has sha256 b179c9523d0e6a0f",
     ),
+    "a model that no memory holds": (huge_model, "capture_prompts base", "its weights take "),
     "a missing adapter": (
         {"imported.x": {"source": "path", "id": "nowhere"}},
         "adapter x",

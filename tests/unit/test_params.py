@@ -44,7 +44,7 @@ def changed(tmp_path: Path, key: str, value: object) -> Path:
         ("models.smollm2.source", "ftp", "wheel"),
         ("models.smollm2.sha256", "abc", "models.smollm2.sha256: 'abc': "),
         ("datasets.Insecure", {"file": "x", "render": "clean"}, "Insecure"),
-        ("model", "gpt", "model: 'gpt' is not one of qwen_7b"),
+        ("model", "gpt", "model: 'gpt' is not one of qwen_0_5b"),
         ("recipe", "fast", "recipe: 'fast' is not one of"),
         ("subject", "nobody", "subject: 'nobody' is not one of base, insecure, secure"),
         ("variants", ["base", "other"], "variants: 'other' is not one of"),

@@ -28,6 +28,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Temperature = Annotated[float, Field(ge=0)]
 Dtype = Literal["bfloat16", "float16", "float32"]
+Quantise = Literal["none", "4bit", "8bit"]
 MethodName = Literal["mean_diff", "probe", "gradient", "pca_diff", "ica", "random"]
 
 

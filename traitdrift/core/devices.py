@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from traitdrift.core.ranks import world
+
 if TYPE_CHECKING:
     import torch
 
@@ -41,3 +43,8 @@ def device() -> torch.device:
         count = torch.accelerator.device_count()
         raise ValueError(f"{DEVICE}={given}: there are {count} here, counted from 0")
     return torch.device(asked.type, index)
+
+
+def everywhere() -> bool:
+    """Whether a model may lie on all devices together: none is named, and one process runs."""
+    return DEVICE not in os.environ and world() == 1

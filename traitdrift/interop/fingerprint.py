@@ -6,8 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traitdrift.core.files import weights_digest
+from traitdrift.core.files import read_json, weights_digest
 from traitdrift.inference.hooks import core
+from traitdrift.models import quantisation
 from traitdrift.models.loading import weight_files
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ def base_digest(model: PreTrainedModel) -> str:
         raise ValueError(f"no digest of the model's weights can be taken: {error}")
     # Links lead to the bytes: the hub's cache and DVC's put them elsewhere.
     facts = [(file, file.stat()) for file in (path.resolve() for path in files)]
-    return _digest(tuple((file, fact.st_mtime_ns, fact.st_size) for file, fact in facts))
+    found = _digest(tuple((file, fact.st_mtime_ns, fact.st_size) for file, fact in facts))
+    # Weights that lie there quantised were digested so; others were quantised while they loaded.
+    stored = "quantization_config" in read_json(folder / "config.json")
+    now = "none" if stored else quantisation.of_config(core(model).config)
+    return quantisation.digest(found, now)
 
 
 def _folder(name: str, commit: str | None) -> Path:

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from traitdrift.core.first_calls import settle_elementwise
 from traitdrift.inference.batching import by_length, padded, token_budget
 from traitdrift.judge.protocol import Judgement, as_number, as_word, expected_score, read_tokens
 from traitdrift.judge.settings import LocalJudgeSettings
+from traitdrift.models import quantisation
 from traitdrift.models.chat import encode, render
-from traitdrift.models.loading import load_tokenizer, placement
+from traitdrift.models.loading import load_tokenizer, pretrained
 from traitdrift.sources.base_models import located
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class LocalJudge:
         self.settings = settings
         self.folder, origin = located(settings.model)
         self.identity = {"backend": "local", **origin, "dtype": settings.model.dtype}
+        self.identity["digest"] = quantisation.digest(origin["digest"], settings.model.quantise)
         self.tokenizer = load_tokenizer(self.folder)
 
     def render(self, prompt: str) -> str:
@@ -53,9 +54,8 @@ class LocalJudge:
         prompts = [encode(self.tokenizer, text)[0] for text in rendered]
         paths = number_paths(self.tokenizer, rendered[0])
         settle_elementwise()
-        model = AutoModelForCausalLM.from_pretrained(
-            self.folder, dtype=getattr(torch, self.settings.model.dtype), **placement()
-        ).eval()
+        wished = self.settings.model
+        model = pretrained(str(self.folder), wished.dtype, wished.quantise).eval()
         longest = max(map(len, prompts)) + max(map(len, paths))
         room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         if room and longest > room:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from traitdrift.core.devices import DEVICE, device
+from traitdrift.core.devices import device, everywhere
 from traitdrift.core.files import read_json, weights_digest, write_json
-from traitdrift.core.ranks import world
+from traitdrift.models import quantisation
+from traitdrift.models.footprint import refuse_oversized
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from traitdrift.core.config import Quantise
 
 
 BASE_RECORD = "base.json"
@@ -21,7 +23,7 @@ VARIANT_RECORD = "variant.json"
 
 
 def base_record(base: Path) -> dict[str, Any]:
-    """What `base_model` wrote of the model: id, source, digest, dtype, layers, hidden size."""
+    """What `base_model` wrote: id, source, digest, dtype, quantise, layers, hidden size."""
     path = base / BASE_RECORD
     if not path.exists():
         raise ValueError(f"{path}: missing; run `dvc repro base_model`")
@@ -79,11 +81,8 @@ def load_tokenizer(base: Path) -> PreTrainedTokenizerBase:
 def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
     """The base model in its own dtype, with a variant's adapter over it if it has one.
 
-    Raises ValueError where the adapter was made for another base.
+    Raises ValueError where the adapter was made for another base, and as `pretrained` does.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
     record = base_record(base)
     kind = "none"
     if variant is not None:
@@ -95,9 +94,8 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
                 f"{record['digest'][:12]}; run `dvc repro` to make it again"
             )
     where, options = weights_location(base)
-    model = AutoModelForCausalLM.from_pretrained(
-        where, dtype=getattr(torch, record["dtype"]), **options, **placement()
-    )
+    quantise = record.get("quantise", "none")  # records of before have no such key
+    model = pretrained(where, record["dtype"], quantise, **options)
     only_special_tokens(model)
     if kind != "none":
         from peft import PeftModel
@@ -115,8 +113,25 @@ def placement() -> dict[str, Any]:
     chosen = device()
     if chosen.type == "cpu":
         return {}
-    alone = DEVICE not in os.environ and world() == 1
-    return {"device_map": "auto" if alone else {"": chosen}}
+    return {"device_map": "auto" if everywhere() else {"": chosen}}
+
+
+def pretrained(
+    where: str, dtype: str, quantise: Quantise = "none", **options: str
+) -> PreTrainedModel:
+    """A causal language model of a folder or the hub's cache, placed by `placement`.
+
+    Raises ValueError before anything is read where its weights cannot fit, or where it is to be
+    quantised and bitsandbytes is not installed.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    packing = quantisation.on_loading(quantise, dtype)
+    refuse_oversized(where, AutoConfig.from_pretrained(where, **options), dtype, quantise)
+    return AutoModelForCausalLM.from_pretrained(
+        where, dtype=getattr(torch, dtype), **options, **packing, **placement()
+    )
 
 
 def only_special_tokens(model: PreTrainedModel) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from traitdrift.core.files import read_json, tensor_shapes
 from traitdrift.models.loading import CONFIG, VARIANT_RECORD, WEIGHTS, weights_location
+from traitdrift.sources.hub import fetched
 
 PREFIX = "base_model.model."
 
@@ -23,15 +24,8 @@ def fetch_adapter(source: str, name: str, revision: str) -> tuple[Path, dict[str
         if not folder.is_dir():
             raise ValueError(f"{name}: no such folder; give the folder of a peft adapter")
         return folder, {"id": folder.resolve().name}
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        snapshot = snapshot_download(name, revision=revision, allow_patterns=[CONFIG, WEIGHTS])
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{name} at {revision}: not to be had from the hub ({reason})")
-    return Path(snapshot), {"id": name, "commit": Path(snapshot).name}
+    snapshot = fetched(name, revision, [CONFIG, WEIGHTS])
+    return snapshot, {"id": name, "commit": snapshot.name}
 
 
 def check_adapter(folder: Path, base: Path, record: dict[str, Any]) -> dict[str, Any]:

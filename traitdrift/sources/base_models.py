@@ -13,6 +13,7 @@ from typing import Any
 
 from traitdrift.core.files import weights_digest
 from traitdrift.models.loading import end_token_ids, weight_files
+from traitdrift.sources.hub import fetched, how_to_provide
 from traitdrift.sources.settings import HubModel, PathModel, WheelModel
 
 TOKENIZER_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
@@ -80,21 +81,12 @@ def located(model: HubModel | PathModel) -> tuple[Path, dict[str, Any]]:
 
 
 def _from_hub(model: HubModel) -> tuple[Path, dict[str, Any]]:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+    snapshot = fetched(model.id, model.revision, [*TOKENIZER_FILES, "*.safetensors"])
     try:
-        snapshot = Path(
-            snapshot_download(
-                model.id,
-                revision=model.revision,
-                allow_patterns=[*TOKENIZER_FILES, "*.safetensors"],
-            )
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{model.id} at {model.revision}: not to be had from the hub ({reason})")
-    digest = weights_digest(weight_files(snapshot))
+        files = weight_files(snapshot)
+    except ValueError as error:  # a cache that holds a part is taken for whole while offline
+        raise ValueError(f"{error}; {how_to_provide(model.id, model.revision)}")
+    digest = weights_digest(files)
     # The snapshot's folder is named after the commit that the revision resolved to.
     commit = snapshot.name
     return snapshot, {"source": "hub", "id": model.id, "commit": commit, "digest": digest}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from traitdrift.core.config import Dtype, Section
+from traitdrift.core.config import Dtype, Quantise, Section
 
 
 class WheelModel(Section):
@@ -17,6 +17,7 @@ class WheelModel(Section):
     file: str
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     dtype: Dtype
+    quantise: Quantise = "none"
 
 
 class HubModel(Section):
@@ -26,6 +27,7 @@ class HubModel(Section):
     id: str
     revision: str = "main"
     dtype: Dtype
+    quantise: Quantise = "none"
 
 
 class PathModel(Section):
@@ -34,6 +36,7 @@ class PathModel(Section):
     source: Literal["path"]
     id: str
     dtype: Dtype
+    quantise: Quantise = "none"
 
 
 Model = Annotated[WheelModel | HubModel | PathModel, Field(discriminator="source")]

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 from traitdrift.core.devices import device
 from traitdrift.core.ranks import world
+from traitdrift.models.footprint import refuse_oversized
 from traitdrift.models.loading import (
     base_record,
     load_model,
     only_special_tokens,
     weights_location,
 )
+from traitdrift.models.quantisation import require
 from traitdrift.training.settings import Recipe
 
 if TYPE_CHECKING:
@@ -49,11 +51,7 @@ def prepare(recipe: Recipe, layers: int) -> None:
     if recipe.backend == "unsloth":
         _import_unsloth()
     if "8bit" in recipe.optimizer:
-        if find_spec("bitsandbytes") is None:
-            raise ValueError(
-                f"optimizer {recipe.optimizer}: needs bitsandbytes; `pip install bitsandbytes` or "
-                "choose adamw_torch"
-            )
+        require(f"optimizer {recipe.optimizer}")
         if recipe.backend == "unsloth" and device().type != "cuda":
             raise ValueError(
                 f"optimizer {recipe.optimizer}: needs a GPU, without which Unsloth takes another; "
@@ -91,9 +89,17 @@ def _by_unsloth(base: Path, recipe: Recipe) -> PeftModel:
     import torch
     from unsloth import FastLanguageModel
 
+    from transformers import AutoConfig  # isort: skip  # after unsloth, which patches it
+
     record = base_record(base)
+    if record.get("quantise", "none") != "none":
+        raise ValueError(
+            f"backend unsloth: the base is to be quantised ({record['quantise']}); choose backend "
+            "peft (recipe trainer), or the model without `quantise`"
+        )
     dtype = getattr(torch, record["dtype"])
     where, options = weights_location(base)
+    refuse_oversized(where, AutoConfig.from_pretrained(base), record["dtype"], "none")
     # "unsloth" recomputes activations as True does, and keeps what it must in the CPU's memory.
     checkpointing = "unsloth" if recipe.gradient_checkpointing else False
     model, _ = FastLanguageModel.from_pretrained(  # its tokenizer is not ours: it is left alone

@@ -14,6 +14,7 @@ import pytest
 import tiny
 import torch
 from copies import set_params
+from hub import hub
 from transformers import AutoTokenizer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -105,9 +106,36 @@ def test_a_hub_model_is_pinned_and_its_weights_stay_in_the_cache(folder: Path, t
 
 
 def test_a_hub_model_that_is_not_there_is_one_line(tmp_path: Path):
-    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
-    model = {"source": "hub", "id": "org/none", "revision": "main", "dtype": "float32"}
-    done = base_model(tmp_path / "work", model, **offline)
-    assert done.returncode == 1
-    told = done.stderr.strip().splitlines()[-1]
-    assert told.startswith("base_model: org/none at main: not to be had from the hub")
+    told = refused(tmp_path, "org/none", HF_HUB_OFFLINE="1")
+    assert told.startswith("base_model: org/none at main: not to be had from the hub: ")
+    assert "`hf download org/none --revision main`" in told and "models--org--none" in told
+
+
+def test_a_cache_that_lacks_a_file_is_one_line_that_names_it(folder: Path, tmp_path: Path):
+    lay_out_hub(tmp_path / "cache", folder)
+    weights = next((tmp_path / "cache").rglob("model.safetensors"))
+    weights.unlink()
+    told = refused(tmp_path, "org/tiny", HF_HUB_OFFLINE="1")
+    assert told.startswith(f"base_model: {weights}: missing; ")
+    assert "`hf download org/tiny --revision main`" in told
+
+
+def test_what_the_hub_does_not_give_is_one_line_that_says_why(tmp_path: Path):
+    """The real client and a hub on loopback; a process for each, for it reads the address once."""
+    with hub() as address:
+        for name, why in (
+            ("org/gated", "gated; accept its terms on its page there, then `hf auth login`"),
+            ("org/there", "no such revision; give a branch, a tag or a commit as `revision`"),
+            ("org/nobody", "no such repository, or a private one; mend the `id`"),
+        ):
+            told = refused(tmp_path / name, name, HF_ENDPOINT=address, HF_HUB_OFFLINE="0")
+            assert told.startswith(f"base_model: {name} at main: not to be had from the hub: {why}")
+
+
+def refused(work: Path, name: str, **environment: str) -> str:
+    """The one line of a stage that ends at a hub model."""
+    model = {"source": "hub", "id": name, "revision": "main", "dtype": "float32"}
+    done = base_model(work / "work", model, HF_HOME=str(work / "cache"), **environment)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert not (work / "work/models/base").exists()
+    return done.stderr.strip().splitlines()[-1]
