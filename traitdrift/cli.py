@@ -300,6 +300,30 @@ def check() -> None:
 
 
 @app.command()
+def plan(
+    model: Annotated[str | None, typer.Option(help="Of `models`; default: the chosen one.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Of `recipes`; the same.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="In bytes, for programs.")] = False,
+) -> None:
+    """Say what memory and disk each stage needs, by configs alone; exit 1 if it is not here."""
+    from traitdrift.params import read
+    from traitdrift.planning import machine, table
+    from traitdrift.planning import plan as planned
+
+    params = read()
+    for key, name, known in (("model", model, params.models), ("recipe", recipe, params.recipes)):
+        if name is not None and name not in known:
+            raise ValueError(f"--{key} {name}: not one of {', '.join(known)}")
+        params = params.model_copy(update={key: name} if name else {})
+    sizes, here = planned.chosen_model(params, ROOT), machine.this_machine(ROOT)
+    stages = planned.plan(params, sizes, ROOT)
+    show = table.as_json if as_json else table.as_text
+    print(show(params, sizes, stages, here))
+    if line := machine.shortfall(stages, here):
+        raise ValueError(line)
+
+
+@app.command()
 def templates() -> None:
     """Write the templates of `dvc plots` (.dvc/plots/), for whoever changes a picture's code."""
     from traitdrift.report.pictures import write_templates

@@ -18,7 +18,7 @@ FLOORS = (
     {"vectors", "data", "training", "sources", "generation", "activations", "behaviour"},
     {"comparison", "steering", "judge"},
     {"interop", "params"},
-    {"report", "cluster"},
+    {"cluster", "planning", "report"},
     {"cli"},
     {"__main__"},
 )

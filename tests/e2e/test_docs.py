@@ -7,9 +7,11 @@ import shlex
 import shutil
 import subprocess
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import qwen
 from consoles import commands, follow, strays
 from copies import ROOT, borrow_environment
 from remotes import apart, shared_cache
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 DOCS = ROOT / "docs"
 # Followed below, top to bottom.
-PAGES = ("experiments.md", "lineage.md", "outside.md", "sharing.md")
+PAGES = ("experiments.md", "lineage.md", "outside.md", "scale.md", "sharing.md")
 # Without a command of their own. What they say of params.yaml, and the pages that are generated,
 # tests/unit/report/test_pages.py holds against the code.
 SILENT = (
@@ -73,6 +75,12 @@ def test_experiments(smoke: Smoke, tmp_path: Path):
 
 def test_lineage(smoke: Smoke, tmp_path: Path):
     follow(DOCS / "lineage.md", smoke.clone(tmp_path / "clone", cache=True).run)
+
+
+def test_scale(smoke: Smoke, tmp_path: Path):
+    """Without a network: of the study's models the hub's cache has the configs."""
+    lab, cache = smoke.clone(tmp_path / "clone", cache=True), qwen.lay_out(tmp_path / "hub")
+    follow(DOCS / "scale.md", partial(lab.run, **cache))
 
 
 def test_sharing(smoke: Smoke, tmp_path: Path):
