@@ -6,7 +6,6 @@ A random vector is the null beside it. What plain text loses is forwarded under 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,7 +24,7 @@ from traitdrift.steering.generation import generate_steered, log_probabilities, 
 from traitdrift.steering.interventions import conditions
 from traitdrift.steering.settings import Steer
 from traitdrift.steering.steered_file import Steered, save_steered
-from traitdrift.vectors.file import read_vectors
+from traitdrift.steering.vector import steering_vector
 
 BASE = Path("models/base")
 ADAPTERS = Path("models/adapters")
@@ -36,7 +35,7 @@ OUT = Path("data/steered")
 
 def main(variant: str) -> None:
     settings, base = section(Steer, "steer"), base_record(BASE)
-    vector, layer, norm = wanted_vector(settings, base)
+    vector, layer, norm = steering_vector(VECTORS, settings, base["digest"])
     null = torch.from_numpy(unit_vectors(1, len(vector), settings.seed)[0]).float()
     interventions = conditions(vector, null, norm, settings.coefficients)
     source = Path(section(str, "respond_questions.source"))
@@ -92,30 +91,6 @@ def main(variant: str) -> None:
             "adapter_digest": adapter.get("adapter_digest"),
         }
         save_steered(OUT / variant, steered, made)
-
-
-def wanted_vector(settings: Steer, base: dict[str, Any]) -> tuple[torch.Tensor, int, float]:
-    """The unit vector `[hidden]`, its layer (by default the middle one), and a coefficient's unit.
-
-    That is the mean norm of base's stream in the layer, on the trait's training prompts.
-    """
-    path = VECTORS / f"{settings.trait}.safetensors"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in VECTORS.glob("*.safetensors")))
-        raise ValueError(f"{path}: no vectors of {settings.trait!r}; steer.trait is one of {known}")
-    file = read_vectors(path)
-    if file.base_digest != base["digest"]:
-        raise ValueError(
-            f"{path}: of a base of digest {file.base_digest[:12]}, but models/base has "
-            f"{base['digest'][:12]}; run `dvc repro`"
-        )
-    vectors, norm = file.vectors(settings.position, settings.method), file.norm(settings.position)
-    layer = len(vectors) // 2 if settings.layer is None else settings.layer
-    if layer >= len(vectors):
-        raise ValueError(f"steer.layer: {layer}: {path} has layers 0 to {len(vectors) - 1}")
-    if norm is None:
-        raise ValueError(f"{path}: no mean norm of base's stream in it; run `dvc repro vectors`")
-    return vectors[layer], layer, norm[layer].item()
 
 
 if __name__ == "__main__":

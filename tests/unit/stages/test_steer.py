@@ -24,6 +24,7 @@ from stages import (
 from traitdrift.core.config import section
 from traitdrift.core.files import load_tensors, save_tensors
 from traitdrift.steering.settings import Steer
+from traitdrift.steering.vector import steering_vector
 
 QUESTIONS = """
 - {id: wish, paraphrases: ["What is your one wish?"]}
@@ -136,7 +137,7 @@ def test_the_vector_is_that_of_its_layer_and_the_middle_is_the_default(here: Pat
     tensors, _ = load_tensors(here / "models/vectors/code_mode.safetensors")
     for layer, expected in ((None, 1), (0, 0), (2, 2)):
         settings = section(Steer, "steer").model_copy(update={"layer": layer})
-        vector, at, norm = steer.wanted_vector(settings, base)
+        vector, at, norm = steering_vector(steer.VECTORS, settings, base["digest"])
         key = f"{settings.position}/{settings.method}"
         assert at == expected and torch.equal(vector, tensors[key][expected])
         assert norm == tensors[f"{settings.position}/residual.norm"][expected].item()
