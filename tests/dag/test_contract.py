@@ -27,6 +27,11 @@ def paths(entries: list) -> set[str]:
     return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
 
 
+def outs(name: str) -> list:
+    """All that a stage writes."""
+    return [*body(name)["outs"], *body(name).get("plots", [])]
+
+
 def test_every_stage_has_a_module_and_every_module_a_stage():
     modules = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
     assert modules == set(STAGES)
@@ -68,7 +73,7 @@ def test_every_path_in_the_code_is_declared(name: str):
         and node.args
         and isinstance(node.args[0], ast.Constant)
     }
-    declared = paths(body(name)["deps"]) | paths(body(name)["outs"])
+    declared = paths(body(name)["deps"]) | paths(outs(name))
     for path in named - (DVC if reads_all_code(name) else set()):
         assert any(
             one == path or one.startswith(path + "/") or path.startswith(one + "/")
@@ -106,9 +111,9 @@ def pattern(key: ast.expr) -> str:
 
 def test_no_output_persists_and_no_path_is_absolute():
     for name in STAGES:
-        for out in body(name)["outs"]:
+        for out in outs(name):
             assert not (isinstance(out, dict) and "persist" in str(out))
-        for path in paths(body(name)["deps"]) | paths(body(name)["outs"]):
+        for path in paths(body(name)["deps"]) | paths(outs(name)):
             assert not Path(path).is_absolute() and ".." not in Path(path).parts
 
 

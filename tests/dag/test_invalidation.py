@@ -34,6 +34,7 @@ from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from dvc.stage import Stage
 from dvc.utils.serialize import load_path
+from ruamel.yaml import YAML
 
 
 def declared(stage: Stage) -> dict[str, list]:
@@ -90,7 +91,7 @@ class Pipeline:
         stage.commit()
         return True
 
-    def repro(self) -> set[str]:
+    def repro(self, *targets: str) -> set[str]:
         """The same by the command `dvc repro`, which looks for `python` on the path."""
         with Repo(str(self.path)) as repo:
             wiring = {stage.name: declared(stage) for stage in repo.index.stages}
@@ -100,7 +101,7 @@ class Pipeline:
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in.__file__}" "$@"\n')
         python.chmod(0o755)
         told = commands.run(
-            [sys.executable, "-m", "dvc", "repro"],
+            [sys.executable, "-m", "dvc", "repro", *targets],
             cwd=self.path,
             env={**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}", "LAUNCH": "python"},
             check=True,
@@ -338,3 +339,27 @@ def test_dvc_repro_runs_the_same_stages(settled: Pipeline, tmp_path: Path, chang
     assert quick.settle() == real.repro() == expected
     assert (quick.path / "dvc.lock").read_text() == (real.path / "dvc.lock").read_text()
     assert quick.repro() == set()
+
+
+def test_old_parameters_bring_the_old_fine_tune_back(tmp_path: Path):
+    """By DVC's run cache; its figures and losses too, which DVC keeps there for that alone."""
+    pipeline, cell = Pipeline(working_copy(tmp_path / "repository")), "finetune@insecure"
+    yaml, file = YAML(), pipeline.path / "dvc.yaml"
+    whole = yaml.load(file)
+    needed = ("base_model", "synthesize", "dataset", "finetune")  # DVC is slow over all
+    yaml.dump({"stages": {name: whole["stages"][name] for name in needed}}, file)
+    (pipeline.path / "dvc.lock").unlink()
+    with Repo(str(pipeline.path)) as repo:
+        (stage,) = repo.stage.collect(cell)
+        paths = [out.def_path for out in stage.outs]
+
+    def made(rank: int) -> tuple[bool, list[str]]:
+        """Whether it ran, and what is there then."""
+        pipeline.params({"recipes.quick.lora.r": rank})
+        ran = cell in pipeline.repro(cell)
+        files = [pipeline.path / path for path in paths]
+        return ran, [(f if f.is_file() else f / "content.json").read_text() for f in files]
+
+    (ran, first), (ran_again, second), back = made(4), made(5), made(4)
+    assert ran and ran_again and len(first) == 3 and not {*first} & {*second}
+    assert back == (False, first)

@@ -232,7 +232,8 @@ def test_a_colleague_runs_and_fetches_only_what_a_change_needs(lab: Lab):
     c.repository.params({change.parameter: change.value})
     assert c.ran("dvc", "repro", *pulling, change.maker) == set()
     assert c.steps()[change.maker] == b.steps()[change.maker]
-    # Of stages that write to metrics/ or plots/ DVC keeps no such record, as docs/sharing.md says.
+    # Of stages that write to metrics/ or plots/, but `finetune`, DVC keeps no such record, as
+    # docs/sharing.md says.
     commands = c.recorded()
     assert before[change.maker].command in commands
     others = change.for_all - {name for name in change.for_all if kept_by_dvc(before, {name})}

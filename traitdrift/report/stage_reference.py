@@ -54,7 +54,8 @@ def _stage(root: Path, name: str, stage: Mapping[str, Any]) -> str:
     heavy = " *Heavy.*" if "LAUNCH" in body["cmd"] else ""
     lines = [f"## {name}", f"{title}{body['desc']}.{heavy}", *([more] if more else [])]
     reads = [path for path in _paths(body.get("deps", [])) if not is_code(path)]
-    facts = {"reads": reads, "parameters": body.get("params", []), "writes": _paths(body["outs"])}
+    writes = _paths([*body["outs"], *body.get("plots", [])])
+    facts = {"reads": reads, "parameters": body.get("params", []), "writes": writes}
     lines.append(
         "\n".join(
             f"- {what} {', '.join(f'`{written(one)}`' for one in several)}"
