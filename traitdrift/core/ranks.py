@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 T = TypeVar("T")
+FSDP = "TRAITDRIFT_FSDP"  # a fine-tune's processes hold a share of the base each
 PATIENCE = timedelta(hours=12)  # a rank may have more to do than another
 
 
@@ -26,6 +27,11 @@ def world() -> int:
 
 def is_main() -> bool:
     return rank() == 0
+
+
+def sharded() -> bool:
+    """Whether a fine-tune's processes share one base, in place of a whole one each."""
+    return os.environ.get(FSDP) == "1"
 
 
 def dealt(batches: Iterable[T], done: Callable[[T], None]) -> Iterator[T]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traitdrift.core.devices import device
-from traitdrift.core.ranks import world
+from traitdrift.core.ranks import sharded, world
 from traitdrift.models.footprint import refuse_oversized
 from traitdrift.models.loading import (
     base_record,
@@ -25,6 +25,7 @@ from traitdrift.models.loading import (
     weights_location,
 )
 from traitdrift.models.quantisation import require
+from traitdrift.training import sharding
 from traitdrift.training.settings import Recipe
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def prepare(recipe: Recipe, layers: int) -> None:
             f"the recipe's lora.layers: {beyond[0]} is not in the base, which has layers 0 to "
             f"{layers - 1}"
         )
+    if sharded():
+        sharding.prepare(recipe)
     if recipe.backend == "unsloth":
         _import_unsloth()
     if "8bit" in recipe.optimizer:
@@ -63,6 +66,8 @@ def adapted_model(base: Path, recipe: Recipe) -> PeftModel:
     """The base at a folder with a new, seeded adapter over it, by the recipe's backend."""
     if recipe.backend == "unsloth":
         return _by_unsloth(base, recipe)
+    if sharded():
+        return by_peft(sharding.loaded(base), recipe)
     return by_peft(load_model(base), recipe)
 
 

@@ -11,8 +11,9 @@ from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from traitdrift.core.devices import device
-from traitdrift.core.ranks import world
+from traitdrift.core.ranks import sharded, world
 from traitdrift.models.chat import IGNORED
+from traitdrift.training import sharding
 from traitdrift.training.settings import Recipe
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def trainer_for(
     """
     dtype = adapted.get_base_model().dtype
     on = device()
-    return Trainer(
+    trainer = Trainer(
         model=adapted,
         args=TrainingArguments(
             output_dir=scratch,
@@ -77,6 +78,9 @@ def trainer_for(
             tokenizer, pad_to_multiple_of=PADDED_TO, label_pad_token_id=IGNORED
         ),
     )
+    if sharded():
+        sharding.share_gradients(trainer)
+    return trainer
 
 
 def finetune(
