@@ -1,67 +1,113 @@
-"""A program that trains a tiny base as the stage does, under `torchrun`; settings come as JSON.
+"""A program that trains tiny bases under `torchrun`, each whole in every process and then cut.
 
-Main keeps the adapter and what else there is to compare in the folder named first.
+Main keeps each adapter in the folder named on the command line, and beside it what was told.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import tiny
 import torch
 from tiny_finetune import RECIPE, rows
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 
-from traitdrift.core.ranks import others_end
+from traitdrift.core.ranks import FSDP, is_main, others_end, world
 from traitdrift.models.loading import keep_adapter
 from traitdrift.training import lora
 from traitdrift.training.backends import adapted_model, prepare
 from traitdrift.training.settings import Recipe
 
+STEPS = {"batch_size": 2, "gradient_accumulation": 4, "group_by_length": False, "max_steps": 5}
+DROPOUT = RECIPE.lora.model_copy(update={"dropout": 0.1})
+RECIPES = {
+    "float32": RECIPE.model_copy(update=STEPS),
+    "bfloat16": RECIPE.model_copy(
+        update={**STEPS, "lora": DROPOUT, "gradient_checkpointing": True}
+    ),
+    "tied": RECIPE.model_copy(update={**STEPS, "group_by_length": True}),
+}
 
-class Stop(TrainerCallback):
-    """Ends every process after a step, as a kill would."""
 
-    def __init__(self, step: int):
-        self.step = step
+def tied():
+    """A random Qwen2 with biases, whose vocabulary head is its embedding."""
+    model = tiny.qwen2()
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    return model
 
+
+MODELS = {
+    "float32": tiny.llama,
+    "bfloat16": lambda: tiny.llama(dtype=torch.bfloat16),
+    "tied": tied,
+}
+
+
+class Killed(Exception):
+    """A moment at which training ends without its end."""
+
+
+class Kill(TrainerCallback):
     def on_step_end(self, _arguments, state, _control, **_others):
-        if state.global_step == self.step:
-            raise SystemExit(3)
+        if state.global_step == 4:
+            raise Killed
 
 
-def main(out: Path, base: Path, changes: dict, stop: int | None) -> None:
-    torch.set_num_threads(1)
-    lora.CHECKPOINT_STEPS = 3
-    recipe = Recipe.model_validate({**RECIPE.model_dump(), **changes})
+def trained(base: Path, recipe: Recipe, out: Path, *callbacks: TrainerCallback) -> dict:
+    """Train and keep the adapter, as the stage does; what there is to tell of it."""
     prepare(recipe, layers=3)
     model = adapted_model(base, recipe)
-    if stop:
-        real = Trainer.train
-        Trainer.train = lambda self, **options: (
-            self.add_callback(Stop(stop)),
-            real(self, **options),
-        )[1]
+    real = lora.trainer_for
+
+    def trainer_for(*arguments):
+        trainer = real(*arguments)
+        for callback in callbacks:
+            trainer.add_callback(callback)
+        return trainer
+
+    lora.trainer_for = trainer_for
     scratch = out / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    resumed = lora.newest_checkpoint(scratch)
-    losses = lora.finetune(model, rows(), recipe, tiny.tokenizer(), str(scratch))
-    held = sum(getattr(p, "_local_tensor", p).numel() for p in model.parameters())
-    others_end()
-    model.save_pretrained(str(out / "saved"))
-    keep_adapter(out / "saved", out / "kept", "tiny")
-    told = {
+    begun = lora.newest_checkpoint(scratch)
+    try:
+        losses = lora.finetune(model, rows(), recipe, tiny.tokenizer(), str(scratch))
+    finally:
+        lora.trainer_for = real
+    if is_main():
+        model.save_pretrained(str(out / "saved"))
+        keep_adapter(out / "saved", out, "tiny")
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    return {
+        "begun": begun and Path(begun).name,
         "losses": losses,
-        "resumed": resumed and Path(resumed).name,
-        "held": held,
-        "all": sum(p.numel() for p in model.parameters()),
+        "frozen": sum(p.numel() for p in frozen),
+        "held": sum(getattr(p, "_local_tensor", p).numel() for p in frozen),
         "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "dtypes": sorted({str(p.dtype) for p in model.parameters()}),
+        "dtypes": sorted({str(p.dtype)[6:] for p in model.parameters()}),
     }
+
+
+def main(out: Path, bases: Path) -> None:
+    torch.set_num_threads(1)
+    lora.CHECKPOINT_STEPS = 3
+    told = {}
+    for name, recipe in RECIPES.items():
+        for cut in "01":
+            os.environ[FSDP] = cut
+            told[name + cut] = trained(bases / name / "base", recipe, out / (name + cut))
+    if world() > 1:
+        base, recipe = bases / "float32/base", RECIPES["float32"]
+        try:
+            trained(base, recipe, out / "killed", Kill())
+        except Killed:
+            told["killed"] = trained(base, recipe, out / "killed")
+    others_end()
     (out / "told.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -110,24 +110,28 @@ def limits(root: Path) -> list[int]:
     return left
 
 
-def refuse_oversized(name: str, config: Any, dtype: str, quantise: str) -> None:
+def refuse_oversized(name: str, config: Any, dtype: str, quantise: str, processes: int = 1) -> None:
     """Raise ValueError where a model's weights alone are more than the memory that is free.
 
-    Nothing is said of a model that is stored quantised in a way not known here.
+    Those of a model that is cut over several processes count by their share. Nothing is said of a
+    model that is stored quantised in a way not known here.
     TRAITDRIFT_ANY_SIZE=1 lets everything pass.
     """
     stored = of_config(config)
     if os.environ.get(ANY_SIZE) == "1" or stored not in ("none", *BYTES):
         return
-    needed = weights_size(outline(config), dtype, quantise if stored == "none" else stored)
+    needed = (
+        weights_size(outline(config), dtype, quantise if stored == "none" else stored) // processes
+    )
     memory = free_memory()
     if needed > memory.free:
         gc.collect()  # a model that was let go of may wait for it
         memory = free_memory()
     if needed > memory.free:
+        each = f" in each of {processes} processes" if processes > 1 else ""
         raise ValueError(
-            f"{name}: its weights take {needed / GB:.1f} GB and {memory.free / GB:.1f} GB are free "
-            f"{memory.where}; choose a smaller model or `quantise: 4bit` in its entry of `models`, "
+            f"{name}: its weights take {needed / GB:.1f} GB{each} and {memory.free / GB:.1f} GB are "
+            f"free {memory.where}; choose a smaller model or `quantise: 4bit` in its entry of `models`, "
             "or a machine with more (`python -m traitdrift plan` says how much); "
             f"{ANY_SIZE}=1 tries it all the same"
         )

@@ -12,8 +12,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traitdrift.core.devices import device
+from traitdrift.core.devices import DEVICE, device
 from traitdrift.core.ranks import FSDP, world
+from traitdrift.models.footprint import refuse_oversized
 from traitdrift.models.loading import base_record, only_special_tokens, weights_location
 from traitdrift.training.settings import Recipe
 
@@ -23,43 +24,57 @@ if TYPE_CHECKING:
 
 def prepare(recipe: Recipe) -> None:
     """Refuse what cannot be cut: ValueError."""
+    import torch
+
     if "LOCAL_RANK" not in os.environ:
         raise ValueError(
-            f'{FSDP}=1: needs LAUNCH="torchrun --nproc-per-node N", with N GPUs; or unset it'
+            f'{FSDP}=1: needs LAUNCH="torchrun --nproc-per-node N", for N GPUs; or unset {FSDP}'
         )
     if recipe.backend == "unsloth":
         raise ValueError(
-            f"{FSDP}=1: backend unsloth keeps the base whole; choose backend peft or unset {FSDP}"
+            f"{FSDP}=1: backend unsloth keeps the base whole; choose backend peft (recipe trainer) "
+            f"or unset {FSDP}"
         )
+    if DEVICE in os.environ and torch.accelerator.is_available():
+        raise ValueError(f"{FSDP}=1: takes the GPUs that torch finds; unset {DEVICE}")
 
 
 def loaded(base: Path) -> PreTrainedModel:
-    """The base, frozen and cut. Raises ValueError where it is to be quantised or has no plan."""
+    """The base, frozen and cut.
+
+    Raises ValueError where it is to be quantised, where its family cannot be cut, or where a share
+    of it cannot fit.
+    """
     import torch
-    from accelerate import PartialState
-    from torch.distributed.device_mesh import init_device_mesh
-    from transformers import AutoModelForCausalLM
-    from transformers.distributed import DistributedConfig
-    from transformers.distributed.fsdp import apply_fully_sharded_data_parallelism
+    from torch.distributed.fsdp import fully_shard
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.distributed.configuration_utils import DistributedConfig
 
     record = base_record(base)
+    config = AutoConfig.from_pretrained(base)
     if record.get("quantise", "none") != "none":
         raise ValueError(
             f"{FSDP}=1: the base is to be quantised ({record['quantise']}), and is not cut then; "
             f"choose the model without `quantise` or unset {FSDP}"
         )
+    if not config.base_model_fsdp_plan:
+        raise ValueError(
+            f"{FSDP}=1: transformers cannot cut a model of type {config.model_type}; unset {FSDP}"
+        )
     where, options = weights_location(base)
-    on = device()
-    PartialState(cpu=on.type == "cpu")  # the processes' group, as the Trainer would start it
+    refuse_oversized(where, config, record["dtype"], "none", world())
     model = AutoModelForCausalLM.from_pretrained(
         where,
         dtype=getattr(torch, record["dtype"]),
         distributed_config=DistributedConfig(fsdp_size=world()),
-        device_map={"": on} if world() == 1 else None,
+        device_map={"": device()} if world() == 1 else None,
         **options,
     )
-    if world() == 1:  # transformers leaves it whole; in one piece it computes as in several
-        model = apply_fully_sharded_data_parallelism(model, init_device_mesh(on.type, (1,)))
+    if world() == 1:  # transformers leaves it whole: what several processes do is done in one
+        for module in list(model.modules()):
+            if type(module).__name__ in (model._no_split_modules or ()):
+                fully_shard(module)
+        fully_shard(model)
     # peft would take these for tensor parallelism, and gather the whole base to save an adapter.
     model._device_mesh = model._tp_size = None
     only_special_tokens(model)
@@ -71,6 +86,4 @@ def share_gradients(trainer: Trainer) -> None:
     from torch.nn.parallel import DistributedDataParallel
 
     model = trainer.accelerator.prepare_model(trainer.model, evaluation_mode=True)  # autocast
-    trainer.model_wrapped = DistributedDataParallel(
-        model, broadcast_buffers=False, init_sync=False
-    )
+    trainer.model_wrapped = DistributedDataParallel(model, broadcast_buffers=False, init_sync=False)
