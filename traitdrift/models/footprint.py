@@ -120,9 +120,8 @@ def refuse_oversized(name: str, config: Any, dtype: str, quantise: str, processe
     stored = of_config(config)
     if os.environ.get(ANY_SIZE) == "1" or stored not in ("none", *BYTES):
         return
-    needed = (
-        weights_size(outline(config), dtype, quantise if stored == "none" else stored) // processes
-    )
+    as_loaded = quantise if stored == "none" else stored
+    needed = weights_size(outline(config), dtype, as_loaded) // processes
     memory = free_memory()
     if needed > memory.free:
         gc.collect()  # a model that was let go of may wait for it
@@ -130,8 +129,8 @@ def refuse_oversized(name: str, config: Any, dtype: str, quantise: str, processe
     if needed > memory.free:
         each = f" in each of {processes} processes" if processes > 1 else ""
         raise ValueError(
-            f"{name}: its weights take {needed / GB:.1f} GB{each} and {memory.free / GB:.1f} GB are "
-            f"free {memory.where}; choose a smaller model or `quantise: 4bit` in its entry of `models`, "
-            "or a machine with more (`python -m traitdrift plan` says how much); "
+            f"{name}: its weights take {needed / GB:.1f} GB{each} and {memory.free / GB:.1f} GB "
+            f"are free {memory.where}; choose a smaller model or `quantise: 4bit` in its entry of "
+            "`models`, or a machine with more (`python -m traitdrift plan` says how much); "
             f"{ANY_SIZE}=1 tries it all the same"
         )

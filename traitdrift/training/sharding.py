@@ -82,8 +82,13 @@ def loaded(base: Path) -> PreTrainedModel:
 
 
 def share_gradients(trainer: Trainer) -> None:
-    """Average the adapter's gradients alone: accelerate would not let a cut model through."""
+    """Average the adapter's gradients alone: accelerate would not let a cut model through.
+
+    Its weights are one seed's in every process, and need no sharing at the beginning.
+    """
     from torch.nn.parallel import DistributedDataParallel
 
     model = trainer.accelerator.prepare_model(trainer.model, evaluation_mode=True)  # autocast
-    trainer.model_wrapped = DistributedDataParallel(model, broadcast_buffers=False, init_sync=False)
+    trainer.model_wrapped = DistributedDataParallel(
+        model, broadcast_buffers=False, init_sync=False, gradient_as_bucket_view=True
+    )
