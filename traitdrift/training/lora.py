@@ -78,6 +78,8 @@ def trainer_for(
             tokenizer, pad_to_multiple_of=PADDED_TO, label_pad_token_id=IGNORED
         ),
     )
+    if on.type == "cpu":  # of several processes it is `cpu:0`, which torch.load does not know
+        trainer.args._setup_devices = on
     if sharded():
         sharding.share_gradients(trainer)
     return trainer

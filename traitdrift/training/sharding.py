@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from traitdrift.core.devices import DEVICE, device
 from traitdrift.core.ranks import FSDP, world
-from traitdrift.models.footprint import refuse_oversized
+from traitdrift.models.footprint import outline, refuse_oversized
 from traitdrift.models.loading import base_record, only_special_tokens, weights_location
 from traitdrift.training.settings import Recipe
 
@@ -49,6 +49,7 @@ def loaded(base: Path) -> PreTrainedModel:
     from torch.distributed.fsdp import fully_shard
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.distributed.configuration_utils import DistributedConfig
+    from transformers.distributed.fsdp import expand_fsdp_plan
 
     record = base_record(base)
     config = AutoConfig.from_pretrained(base)
@@ -57,9 +58,11 @@ def loaded(base: Path) -> PreTrainedModel:
             f"{FSDP}=1: the base is to be quantised ({record['quantise']}), and is not cut then; "
             f"choose the model without `quantise` or unset {FSDP}"
         )
-    if not config.base_model_fsdp_plan:
+    network = outline(config)
+    cut = {type(module).__name__ for _, module in expand_fsdp_plan(network, network._fsdp_plan)[0]}
+    if not cut & set(network._no_split_modules or ()):  # its blocks go by another name
         raise ValueError(
-            f"{FSDP}=1: transformers cannot cut a model of type {config.model_type}; unset {FSDP}"
+            f"{FSDP}=1: transformers does not cut models of type {config.model_type}; unset {FSDP}"
         )
     where, options = weights_location(base)
     refuse_oversized(where, config, record["dtype"], "none", world())

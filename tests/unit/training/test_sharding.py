@@ -112,7 +112,7 @@ def test_a_family_without_a_plan_is_refused(asked_for, tmp_path: Path):
     base = tmp_path / "base"
     tiny.gpt2().save_pretrained(base)
     write_json(base / BASE_RECORD, {"id": "tiny", "source": "path", "dtype": "float32"})
-    with pytest.raises(ValueError, match="cannot cut a model of type gpt2; unset TRAITDRIFT_FSDP"):
+    with pytest.raises(ValueError, match="does not cut models of type gpt2; unset TRAITDRIFT"):
         adapted_model(base, RECIPE)
 
 
