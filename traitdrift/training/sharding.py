@@ -59,7 +59,10 @@ def loaded(base: Path) -> PreTrainedModel:
             f"choose the model without `quantise` or unset {FSDP}"
         )
     network = outline(config)
-    cut = {type(module).__name__ for _, module in expand_fsdp_plan(network, network._fsdp_plan)[0]}
+    cut = {
+        type(module).__name__
+        for _, module in expand_fsdp_plan(network, network._fsdp_plan or {})[0]
+    }
     if not cut & set(network._no_split_modules or ()):  # its blocks go by another name
         raise ValueError(
             f"{FSDP}=1: transformers does not cut models of type {config.model_type}; unset {FSDP}"
