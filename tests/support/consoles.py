@@ -43,7 +43,10 @@ def commands(page: Path) -> list[Command]:
 
 
 def strays(page: Path) -> list[str]:
-    """Lines that look like a command to be typed and stand in no `console` block."""
+    """Lines that look like a command to be typed and stand in no `console` block.
+
+    Nor in one that says that it is for machines which are not here: `bash elsewhere`.
+    """
     found: list[str] = []
     block: str | None = None
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
