@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # Stages are run as `python -m stages.NAME`: by this environment's Python, wherever it is.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test test-unsloth test-cluster announced diff table check lint docs setup lock clean
+.PHONY: repro test test-unsloth test-cluster test-gpu announced diff table check lint docs setup lock clean
 
 repro: setup check
 	dvc repro
@@ -28,6 +28,12 @@ $(UNSLOTH)/.ready: requirements-unsloth.lock $(READY)
 	$(UNSLOTH)/bin/python -m pip install --quiet --no-deps --require-hashes \
 	  -r requirements-unsloth.lock
 	touch $(UNSLOTH)/.ready
+
+# One GPU; `make test-gpu GPU_PYTHON=python3` takes another environment as it is and sets up none.
+GPU_PYTHON := $(UNSLOTH)/bin/python
+
+test-gpu: $(if $(filter $(UNSLOTH)/%,$(GPU_PYTHON)),$(UNSLOTH)/.ready)
+	$(GPU_PYTHON) -m pytest --confcutdir tests/gpu tests/gpu
 
 # Ray is for several machines, and no part of requirements.lock.
 CLUSTER := .venv-cluster

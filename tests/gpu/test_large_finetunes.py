@@ -77,7 +77,7 @@ def train(places: dict[str, Path], *names: str) -> dict[str, str]:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0, last - time.monotonic()))
     return {
-        name: f"{name} ended with {process.returncode}: {(places[name] / 'log').read_text()[-4000:]}"
+        name: f"ended with {process.returncode}: {(places[name] / 'log').read_text()[-4000:]}"
         for name, process in processes.items()
         if process.returncode
     }
