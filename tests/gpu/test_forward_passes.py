@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 
 import large
@@ -27,9 +26,8 @@ TOKENS = 8 if large.TINY else 64
 def model(qwen):
     loaded = load_model(qwen)
     yield loaded
-    del loaded
-    gc.collect()
-    torch.cuda.empty_cache()
+    loaded.to("meta")  # whoever still refers to it: other processes need the memory
+    large.let_go()
 
 
 def conversations(count: int = 64):

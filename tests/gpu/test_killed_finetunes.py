@@ -24,7 +24,7 @@ VALUES = {
     "recipes.quick.batch_size": 1 if large.TINY else 8,
     "recipes.quick.gradient_accumulation": 2,
     "recipes.quick.max_steps": STEPS,
-    "recipes.quick.max_tokens": 4096,
+    "recipes.quick.max_tokens": 2048,
 }
 ADAPTER = "models/adapters/insecure/adapter_model.safetensors"
 CURVE = "plots/finetune/insecure.csv"

@@ -35,7 +35,7 @@ def values(recipe: str) -> dict:
         "learning_rate": 2e-2 if large.TINY else 3e-4,
         "warmup_steps": 1,
         "max_steps": STEPS,
-        "max_tokens": 512,
+        "max_tokens": 1024,
     }
     if large.TINY:  # without a GPU there is no 8-bit AdamW
         changed["optimizer"] = "adamw_torch"

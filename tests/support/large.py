@@ -5,6 +5,7 @@ With TRAITDRIFT_GPU_TINY=1 they are tiny, to try on a CPU what a GPU is to run.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -88,8 +89,17 @@ def tokenizer():
     return bytewise
 
 
+def let_go() -> None:
+    """Give the device's memory back that nobody here refers to."""
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
 def save_base(folder: Path, model: torch.nn.Module) -> Path:
-    """Lay out a folder as `base_model` writes it; the digest is none, for it takes long."""
+    """Lay out a folder as `base_model` writes it, and let go of the model.
+
+    The digest is none: that of 15 GB takes long.
+    """
     model.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     record = {
@@ -102,6 +112,8 @@ def save_base(folder: Path, model: torch.nn.Module) -> Path:
         "hidden": model.config.hidden_size,
     }
     write_json(folder / BASE_RECORD, record)
+    model.to("meta")
+    let_go()
     return folder
 
 
