@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import time
 from contextlib import ExitStack, suppress
-from importlib.util import find_spec
 from pathlib import Path
 
 import commands
@@ -18,11 +17,11 @@ import pandas
 import pytest
 
 from traitdrift.core.files import read_json
+from traitdrift.core.ranks import FSDP
 
 pytestmark = pytest.mark.gpu
 STEPS = 10
 BACKENDS = ("peft", "unsloth")
-SHARDING = find_spec("traitdrift.training.sharding")
 LIMIT = 200  # seconds
 PROGRAM = Path(__file__).with_name("timed_finetune.py")
 ADAPTER = "models/adapters/insecure/adapter_model.safetensors"
@@ -61,7 +60,7 @@ def train(places: dict[str, Path], *names: str) -> dict[str, str]:
             launcher, more = [str(PROGRAM), "insecure"], {}
             if name.endswith("FSDP"):
                 launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "1", *launcher]
-                more = {"TRAITDRIFT_FSDP": "1"}
+                more = {FSDP: "1"}
             log = running.enter_context((places[name] / "log").open("w"))
             processes[name] = running.enter_context(
                 commands.started(
@@ -92,7 +91,7 @@ def alone(places) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def again(places, alone) -> dict[str, str]:
     """Side by side, which takes 70 GB."""
-    return train(places, "peft again", "unsloth again", *["peft by FSDP"] * bool(SHARDING))
+    return train(places, "peft again", "unsloth again", "peft by FSDP")
 
 
 def losses(place: Path) -> pandas.Series:
@@ -142,7 +141,6 @@ def test_a_second_run_gives_the_same_bytes(places, alone, again, figures, backen
     assert backend == "unsloth" or all(same.values())
 
 
-@pytest.mark.skipif(not SHARDING, reason="this version has no FSDP")
 def test_fsdp_of_one_process_trains_as_without_it(places, alone, again, figures):
     told = alone.get("peft") or again.get("peft by FSDP")
     assert not told, told
