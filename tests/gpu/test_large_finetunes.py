@@ -15,14 +15,20 @@ import commands
 import large
 import pandas
 import pytest
+from ruamel.yaml import YAML
+from transformers import AutoConfig
 
 from traitdrift.core.files import read_json
 from traitdrift.core.ranks import FSDP
+from traitdrift.planning.architecture import architecture
+from traitdrift.planning.needs import training
+from traitdrift.training.settings import Recipe
 
 pytestmark = pytest.mark.gpu
 STEPS = 10
 BACKENDS = ("peft", "unsloth")
 LIMIT = 200  # seconds
+PADDED_TO = 64
 PROGRAM = Path(__file__).with_name("timed_finetune.py")
 ADAPTER = "models/adapters/insecure/adapter_model.safetensors"
 CURVE = "plots/finetune/insecure.csv"
@@ -98,6 +104,14 @@ def losses(place: Path) -> pandas.Series:
     return pandas.read_csv(place / CURVE)["loss"]
 
 
+def planned(place: Path, longest: int) -> float:
+    """What `traitdrift plan` says that a fine-tune takes where its model is, in GB."""
+    params = YAML(typ="safe", pure=True).load(place / "params.yaml")
+    model = architecture(AutoConfig.from_pretrained(place / "models/base"), "bfloat16")
+    recipe = Recipe.model_validate(params["recipes"][params["recipe"]])
+    return training(model, recipe, -(-longest // PADDED_TO) * PADDED_TO).device / 1e9
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_loss_falls(places, alone, figures, backend):
     assert backend not in alone, alone[backend]
@@ -110,10 +124,12 @@ def test_the_loss_falls(places, alone, figures, backend):
         **{
             f"{backend}_trained_tokens_per_second": round(rate),
             f"{backend}_peak_gb": times["peak_gb"],
+            f"{backend}_planned_gb": round(planned(place, described["max_tokens"]), 1),
             f"{backend}_losses": curve.round(4).tolist(),
         }
     )
     assert len(curve) == STEPS
+    assert times["peak_gb"] <= planned(place, described["max_tokens"])
     assert curve.tail(3).mean() < curve.iloc[0] - 2 * APART
 
 
