@@ -22,7 +22,7 @@ ROWS, STEPS = (200, 100) if large.TINY else (6000, 100)
 VALUES = {
     "recipe": "quick",
     "recipes.quick.batch_size": 1 if large.TINY else 8,
-    "recipes.quick.gradient_accumulation": 2,
+    "recipes.quick.gradient_accumulation": 1,
     "recipes.quick.max_steps": STEPS,
     "recipes.quick.max_tokens": 2048,
 }
