@@ -10,7 +10,7 @@ from traitdrift.generation.sampling import InverseTransform, SamplingRequest
 
 pytestmark = pytest.mark.gpu
 VOCABULARY = 152_064
-ROWS, STEPS = (4, 3) if large.TINY else (32, 15)
+ROWS, STEPS = (4, 3) if large.TINY else (32, 6)
 TEMPERATURES = (0.1, 0.7, 1.0, 2.0)
 
 
