@@ -18,7 +18,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from traitdrift.core.files import weights_digest, write_json
+from traitdrift.core.files import read_json, weights_digest, write_json
+from traitdrift.models import quantisation
 from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, weight_files
 
 TEMPLATE = (
@@ -126,3 +127,11 @@ def save_base(folder: Path, model=None, template: str | None = TEMPLATE, source=
         folder.parent / "adapters/base" / VARIANT_RECORD, {"kind": "none", "base_digest": digest}
     )
     return folder
+
+
+def quantised(base: Path, way: str) -> Path:
+    """The folder as `base_model` leaves it for such an entry of `models`."""
+    record = read_json(base / BASE_RECORD)
+    digest = quantisation.digest(record["digest"], way)
+    write_json(base / BASE_RECORD, {**record, "quantise": way, "digest": digest})
+    return base
