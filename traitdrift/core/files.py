@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from traitdrift.core.safetensors_header import Entry, read_header
+
 if TYPE_CHECKING:
     import pandas
     import torch
@@ -122,45 +124,32 @@ def text_digest(texts: Iterable[str]) -> str:
     return hashlib.sha256(joined.encode("utf-8")).hexdigest()
 
 
-def _header(path: Path) -> tuple[int, dict[str, Any]]:
-    """Where a safetensors file's data begins, and its entries by tensor name."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            entries = json.loads(file.read(length))
-        except (ValueError, MemoryError, OverflowError):
-            raise ValueError(f"{path}: no safetensors file, or a damaged one; fetch it again")
-    entries.pop("__metadata__", None)
-    return 8 + length, entries
-
-
-def tensor_shapes(path: Path) -> dict[str, list[int]]:
-    """Tensor names and shapes of a safetensors file, read from its header alone."""
-    return {name: entry["shape"] for name, entry in _header(path)[1].items()}
-
-
 def weights_digest(files: Iterable[Path]) -> str:
     """SHA-256 over the tensors of safetensors files, in hexadecimal.
 
     Tensors count by name, dtype, shape and bytes, in the order of their names: the digest
-    stays the same when a model is sharded otherwise or its metadata is rewritten.
+    stays the same when a model is sharded otherwise or its metadata is rewritten. Raises
+    ValueError as `read_header` does, and where two files hold the same tensor.
     """
-    tensors = {}
+    tensors: dict[str, tuple[Path, Entry]] = {}
     for path in files:
-        origin, entries = _header(path)
-        tensors.update({name: (path, origin, entry) for name, entry in entries.items()})
+        for name, entry in read_header(path).tensors.items():
+            if name in tensors:
+                raise ValueError(f"{path}: {name} is in {tensors[name][0].name} too; remove one")
+            tensors[name] = (path, entry)
     if not tensors:
         raise ValueError("no safetensors weights to take a digest of")
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        path, origin, entry = tensors[name]
-        digest.update(json.dumps([name, entry["dtype"], entry["shape"]]).encode("utf-8"))
-        start, end = entry["data_offsets"]
+        path, entry = tensors[name]
+        digest.update(json.dumps([name, entry.dtype, entry.shape]).encode("utf-8"))
         with path.open("rb") as file:
-            file.seek(origin + start)
-            left = end - start
+            file.seek(entry.start)
+            left = entry.end - entry.start
             while left:
                 chunk = file.read(min(left, 1 << 24))
+                if not chunk:
+                    raise ValueError(f"{path}: it became shorter while it was read; try again")
                 digest.update(chunk)
                 left -= len(chunk)
     return digest.hexdigest()
@@ -181,16 +170,33 @@ def save_tensors(
         save_file({name: t.contiguous() for name, t in tensors.items()}, scratch, metadata)
 
 
-def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Load what `save_tensors` wrote: the tensors and their description."""
-    from safetensors import safe_open
+def stored_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, its header checked; a ValueError for a damaged one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if "traitdrift" not in metadata:
-            raise ValueError(f"{path}: no trait-drift description in it; made by another program?")
-        tensors = {name: file.get_tensor(name) for name in list(file.keys())}
-    return tensors, json.loads(metadata["traitdrift"])
+    read_header(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{path}: its tensors cannot be read ({error}); fetch it again")
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Load what `save_tensors` wrote: the tensors and their description.
+
+    Raises ValueError for a damaged file, or one of another program.
+    """
+    metadata = read_header(path).metadata
+    if "traitdrift" not in metadata:
+        raise ValueError(f"{path}: no trait-drift description in it; made by another program?")
+    try:
+        described = json.loads(metadata["traitdrift"])
+    except (ValueError, RecursionError):
+        described = None
+    if not isinstance(described, dict):
+        raise ValueError(f"{path}: its description is damaged; fetch it again")
+    return stored_tensors(path), described
 
 
 def rounded(value: float, digits: int = 6) -> float | None:

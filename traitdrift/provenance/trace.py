@@ -12,6 +12,8 @@ from typing import Any, BinaryIO, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from traitdrift.core.safetensors_header import LONGEST, read_metadata
+from traitdrift.core.strict_json import json_object_of
 from traitdrift.provenance.closure import is_source
 from traitdrift.provenance.dotted_keys import look_up
 from traitdrift.provenance.lockfile import File, Step, holds, lock_of, makers, related, upstream
@@ -340,11 +342,11 @@ def _described(file: BinaryIO) -> dict[str, Any]:
         start = file.read(8)
         try:
             if start[:1] == b"{":
-                record = json.loads(start + file.read())
+                record = json_object_of(start + file.read(LONGEST))
             else:
-                header = json.loads(file.read(int.from_bytes(start, "little")))
-                record = json.loads(header["__metadata__"]["traitdrift"])
-        except (ValueError, KeyError, OverflowError):
+                text = read_metadata(file, start)["traitdrift"]
+                record = json_object_of(text.encode())
+        except (ValueError, KeyError):
             return {}  # a tensor file of another program
     if "digest" in record:
         return {"model": record.get("id"), "base_digest": record["digest"]}

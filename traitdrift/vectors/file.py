@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from traitdrift.core.classes import CLASSES
 from traitdrift.core.files import SCHEMA_VERSION, load_tensors, save_tensors
@@ -198,10 +196,12 @@ def load_vectors(
     version, of layers that are counted or read otherwise than here, or without the candidate.
     """
     file = read_vectors(Path(path))
-    chosen = file.described.get("chosen", {})
+    chosen = file.described.get("chosen")
+    if not isinstance(chosen, dict):
+        chosen = {}
     position, method = position or chosen.get("position"), method or chosen.get("method")
     layer = chosen.get("layer") if layer is None else layer
-    if position is None or method is None or layer is None:
+    if not (isinstance(position, str) and isinstance(method, str) and isinstance(layer, int)):
         raise ValueError(
             f"{path}: does not say which candidate was chosen; give position, method and layer"
         )
@@ -229,20 +229,22 @@ def read_vectors(path: Path) -> VectorFile:
     """A file of vectors, checked to be read as it was written; a ValueError where it is not."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file; `dvc get REPOSITORY models/vectors/{path.name}`")
-    try:
-        tensors, described = load_tensors(path)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: no safetensors file, or a damaged one ({error}); fetch it again")
-    if described.get("schema_version", 0) > SCHEMA_VERSION:
+    tensors, described = load_tensors(path)
+    version = described.get("schema_version", 0)
+    if not isinstance(version, int):
+        raise ValueError(f"{path}: its schema version is {version!r:.40}; fetch it again")
+    if version > SCHEMA_VERSION:
         raise ValueError(
-            f"{path}: of schema version {described['schema_version']}, and this trait-drift reads "
+            f"{path}: of schema version {version}, and this trait-drift reads "
             f"up to {SCHEMA_VERSION}; update it"
         )
     if described.get("kind") != "vectors":
         raise ValueError(
             f"{path}: holds {described.get('kind')}, not vectors; take a file of models/vectors"
         )
+    texts = [key for key in NEEDED if key != "layer_origin"]
     missing = [key for key in NEEDED if key not in described]
+    missing += [key for key in texts if not _plain(described.get(key)) and key not in missing]
     if missing:
         raise ValueError(f"{path}: its description lacks {', '.join(missing)}; fetch it again")
     if described["layer_origin"] != 0 or described["hook_point"] != HOOK_POINT:
@@ -250,6 +252,7 @@ def read_vectors(path: Path) -> VectorFile:
             f"{path}: layers count from {described['layer_origin']} at {described['hook_point']!r},"
             f" here from 0 at {HOOK_POINT!r}; use the trait-drift that made it"
         )
+    _check_shapes(path, tensors)
     for name, tensor in tensors.items():
         unit = "." in name or ((tensor.norm(dim=-1) - 1).abs() < 1e-3).all()
         if not (unit and tensor.isfinite().all()):
@@ -257,3 +260,23 @@ def read_vectors(path: Path) -> VectorFile:
                 f"{path}: damaged, {name} is not finite or not of unit norm; fetch it again"
             )
     return VectorFile(path, tensors, described)
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+def _check_shapes(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Vectors are `[layer, hidden]`, all of one shape, and figures of a layer `[layer]`."""
+    shapes = {tensor.shape for name, tensor in tensors.items() if "." not in name}
+    if len(shapes) != 1 or len(whole := next(iter(shapes))) != 2 or not whole.numel():
+        raise ValueError(
+            f"{path}: damaged, its vectors are not all of one shape [layer, hidden]; fetch it again"
+        )
+    for name, tensor in tensors.items():
+        expected = whole if "." not in name or name.endswith(".mean") else whole[:1]
+        if not tensor.is_floating_point() or tensor.shape != expected:
+            raise ValueError(
+                f"{path}: damaged, {name} is {str(tensor.dtype)[6:]} {list(tensor.shape)}, not "
+                f"float32 {list(expected)}; fetch it again"
+            )
