@@ -11,6 +11,7 @@ from stages import run
 from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, write_json
 from traitdrift.models import quantisation
+from traitdrift.models.completeness import refuse_outside_embedding
 from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, load_tokenizer, shape
 from traitdrift.sources import base_models
 from traitdrift.sources.settings import Model
@@ -34,7 +35,8 @@ def main() -> None:
             "path": base_models.from_path,
         }
         origin = fetch[chosen.source](chosen, scratch)
-        load_tokenizer(scratch)  # refuses a model without a chat template
+        # Refuses a model without a chat template, or with a token that its embedding lacks.
+        refuse_outside_embedding(scratch, load_tokenizer(scratch))
         record = {
             "schema_version": SCHEMA_VERSION,
             "model": model,

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM
 
 from traitdrift import load_vectors, project
 from traitdrift.core.files import save_tensors, weights_digest
-from traitdrift.models.loading import weight_files
+from traitdrift.models.completeness import weight_files
 
 PAGE = ROOT / "docs/outside.md"
 VECTORS = "code_mode.safetensors"  # as the page names the file and the model's folder

@@ -20,7 +20,8 @@ from transformers import (
 
 from traitdrift.core.files import read_json, weights_digest, write_json
 from traitdrift.models import quantisation
-from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, weight_files
+from traitdrift.models.completeness import weight_files
+from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD
 
 TEMPLATE = (
     "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"

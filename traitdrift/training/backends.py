@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from traitdrift.core.devices import device
 from traitdrift.core.ranks import sharded, world
 from traitdrift.models.footprint import refuse_oversized
+from traitdrift.models.from_files import config_of
 from traitdrift.models.loading import (
     base_record,
     load_model,
@@ -94,8 +95,6 @@ def _by_unsloth(base: Path, recipe: Recipe) -> PeftModel:
     import torch
     from unsloth import FastLanguageModel
 
-    from transformers import AutoConfig  # isort: skip  # after unsloth, which patches it
-
     record = base_record(base)
     if record.get("quantise", "none") != "none":
         raise ValueError(
@@ -104,7 +103,7 @@ def _by_unsloth(base: Path, recipe: Recipe) -> PeftModel:
         )
     dtype = getattr(torch, record["dtype"])
     where, options = weights_location(base)
-    refuse_oversized(where, AutoConfig.from_pretrained(base), record["dtype"], "none")
+    refuse_oversized(where, config_of(base), record["dtype"], "none")
     # "unsloth" recomputes activations as True does, and keeps what it must in the CPU's memory.
     checkpointing = "unsloth" if recipe.gradient_checkpointing else False
     model, _ = FastLanguageModel.from_pretrained(  # its tokenizer is not ours: it is left alone
@@ -115,6 +114,7 @@ def _by_unsloth(base: Path, recipe: Recipe) -> PeftModel:
         fix_tokenizer=False,
         use_exact_model_name=True,  # the default takes Unsloth's own copy of a model
         use_gradient_checkpointing=checkpointing,
+        trust_remote_code=False,
         **options,
     )
     if model.dtype != dtype:

@@ -10,7 +10,8 @@ import tiny
 
 from traitdrift.core.files import read_json, write_json
 from traitdrift.models import footprint
-from traitdrift.models.loading import load_model, pretrained, weight_files
+from traitdrift.models.completeness import weight_files
+from traitdrift.models.loading import load_model, pretrained
 
 GB = 10**9
 
