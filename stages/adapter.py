@@ -7,7 +7,8 @@ from pathlib import Path
 from stages import run
 from traitdrift.core.config import section
 from traitdrift.core.files import SCHEMA_VERSION, write_json
-from traitdrift.models.loading import VARIANT_RECORD, base_record, keep_adapter
+from traitdrift.models.adapter import keep_adapter
+from traitdrift.models.loading import VARIANT_RECORD, base_record
 from traitdrift.sources.adapters import check_adapter, fetch_adapter
 from traitdrift.sources.settings import Imported
 
@@ -19,8 +20,8 @@ def main(variant: str) -> None:
     wanted = section(Imported, f"imported.{variant}")
     record = base_record(BASE)
     folder, origin = fetch_adapter(wanted.source, wanted.id, wanted.revision)
-    config = check_adapter(folder, BASE, record)
-    digest = keep_adapter(folder, ADAPTERS / variant, record["id"])
+    config, adapted = check_adapter(folder, BASE, record)
+    digest = keep_adapter(folder, ADAPTERS / variant, record["id"], config)
     write_json(
         ADAPTERS / variant / VARIANT_RECORD,
         {
@@ -31,6 +32,7 @@ def main(variant: str) -> None:
             "source": wanted.source,
             **origin,
             "base_name": config.get("base_model_name_or_path"),
+            "adapted": adapted,
         },
     )
 

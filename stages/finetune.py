@@ -14,12 +14,8 @@ from traitdrift.core.ranks import others_end
 from traitdrift.core.scratch import resumable
 from traitdrift.core.temporary import temporary_folder
 from traitdrift.data.finetune_file import trained_tokens, training_rows
-from traitdrift.models.loading import (
-    VARIANT_RECORD,
-    base_record,
-    keep_adapter,
-    load_tokenizer,
-)
+from traitdrift.models.adapter import adapted_modules, keep_adapter
+from traitdrift.models.loading import VARIANT_RECORD, base_record, load_tokenizer
 from traitdrift.training.backends import adapted_model, prepare
 from traitdrift.training.settings import Finetune, Recipe
 
@@ -45,7 +41,7 @@ def main(variant: str) -> None:
         model = adapted_model(BASE, recipe)
         losses = finetune(model, rows, recipe, tokenizer, str(checkpoints.folder))
         others_end()
-        model.save_pretrained(str(scratch))
+        model.save_pretrained(str(scratch), save_embedding_layers=False)
         digest = keep_adapter(scratch, ADAPTERS / variant, base["id"])
         write_json(
             ADAPTERS / variant / VARIANT_RECORD,
@@ -56,6 +52,7 @@ def main(variant: str) -> None:
                 "adapter_digest": digest,
                 "dataset": data,
                 "recipe": recipe.model_dump(),
+                "adapted": adapted_modules(model),
             },
         )
 

@@ -19,9 +19,10 @@ from traitdrift.activations.positions import TokenizedConversation
 from traitdrift.core.files import write_json
 from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.interop.fingerprint import base_digest
-from traitdrift.models import footprint, quantisation
+from traitdrift.models import quantisation
+from traitdrift.models.adapter import keep_adapter
 from traitdrift.models.chat import IGNORED
-from traitdrift.models.loading import VARIANT_RECORD, base_record, keep_adapter, load_model
+from traitdrift.models.loading import VARIANT_RECORD, base_record, load_model
 from traitdrift.training.backends import adapted_model
 from traitdrift.training.lora import finetune
 

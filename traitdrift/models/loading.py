@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from traitdrift.core.devices import device, everywhere
-from traitdrift.core.files import read_json, weights_digest, write_json
+from traitdrift.core.files import read_json
 from traitdrift.models import quantisation
 from traitdrift.models.footprint import refuse_oversized
 from traitdrift.models.from_files import config_of, network_of, tokenizer_of
@@ -63,7 +62,8 @@ def load_tokenizer(base: Path) -> PreTrainedTokenizerBase:
 def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
     """The base model in its own dtype, with a variant's adapter over it if it has one.
 
-    Raises ValueError where the adapter was made for another base, and as `pretrained` does.
+    Raises ValueError where the adapter was made for another base, and as `pretrained` and
+    `adapter.attached` do.
     """
     record = base_record(base)
     kind = "none"
@@ -80,13 +80,10 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
     model = pretrained(where, record["dtype"], quantise, **options)
     only_special_tokens(model)
     if kind != "none":
-        from peft import PeftModel
+        from traitdrift.models.adapter import attached
 
-        # The adapter runs in the dtype of the layer it adapts: no float32 matrix products beside
-        # bfloat16 ones. The model itself is not cast: rotary frequencies stay float32.
         # peft's wrapper hands on whatever it does not define itself.
-        adapted = PeftModel.from_pretrained(model, str(variant), autocast_adapter_dtype=False)
-        return cast("PreTrainedModel", adapted.eval())
+        return cast("PreTrainedModel", attached(model, variant)[0].eval())  # type: ignore[arg-type]
     return model.eval()
 
 
@@ -145,25 +142,6 @@ def end_tokens(base: Path, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     ids = (read_json(path).get("eos_token_id") if path.exists() else None) or []
     ids = [*(ids if isinstance(ids, list) else [ids]), tokenizer.eos_token_id]
     return list(tokenizer.convert_ids_to_tokens(sorted({i for i in ids if i is not None})))
-
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-
-
-def keep_adapter(saved: Path, into: Path, base_name: str) -> str:
-    """Copy an adapter's weights and its config in a settled order; returns the weights' digest.
-
-    peft writes lists that were sets in an order that changes from run to run, and the place of
-    the base on this machine; here it names the base.
-    """
-    config = read_json(saved / CONFIG)
-    if isinstance(config.get("target_modules"), list):
-        config["target_modules"] = sorted(config["target_modules"])
-    config["base_model_name_or_path"] = base_name
-    into.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(saved / WEIGHTS, into / WEIGHTS)
-    write_json(into / CONFIG, dict(sorted(config.items())))
-    return weights_digest([into / WEIGHTS])
 
 
 def shape(folder: Path) -> dict[str, int]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
-from traitdrift.core.files import read_json, tensor_shapes
-from traitdrift.models.loading import CONFIG, VARIANT_RECORD, WEIGHTS, weights_location
+from traitdrift.core.outside import inside, json_object
+from traitdrift.models.adapter import adapted_modules, attached, refuse_idle
+from traitdrift.models.adapter_config import CONFIG, WEIGHTS
+from traitdrift.models.from_files import config_of, outline
+from traitdrift.models.loading import VARIANT_RECORD, weights_location
 from traitdrift.sources.hub import fetched
-
-PREFIX = "base_model.model."
 
 
 def fetch_adapter(source: str, name: str, revision: str) -> tuple[Path, dict[str, str]]:
@@ -28,66 +29,49 @@ def fetch_adapter(source: str, name: str, revision: str) -> tuple[Path, dict[str
     return snapshot, {"id": name, "commit": snapshot.name}
 
 
-def check_adapter(folder: Path, base: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Check that a peft folder is a LoRA adapter for this base; returns its config.
+def check_adapter(
+    folder: Path, base: Path, record: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Check that a peft folder is a LoRA adapter for this base.
 
-    Raises ValueError for pickled weights, another kind of adapter, another base (by digest if
-    this project made the adapter, else by name where both are names on the hub), or a matrix
-    whose shape does not fit the base.
+    Returns its config, as it is to be kept, and how many modules of each kind it adapts. Shapes
+    decide whether it fits; where it names another base, that is said on stderr. Raises ValueError
+    for another base of this project's own record, an adapter that changes nothing, and as
+    `attached` does.
     """
-    if not (folder / CONFIG).exists():
-        raise ValueError(f"{folder}: no {CONFIG}; give the folder of a peft adapter")
-    if not (folder / WEIGHTS).exists():
-        raise ValueError(
-            f"{folder}: no {WEIGHTS}; pickled weights are not read, save them as safetensors"
+    import torch
+
+    _check_record(folder, record)
+    where, options = weights_location(base)
+    adapted, config = attached(outline(config_of(where, **options)), folder)
+    refuse_idle(folder, getattr(torch, record["dtype"]))
+    named = config.get("base_model_name_or_path")
+    if isinstance(named, str) and _other_model(named, record["id"]):
+        print(
+            f"{folder}: names {named[:100]!r} as its base, here it is {record['id']}; its matrices "
+            "fit, so it is taken",
+            file=sys.stderr,
         )
-    try:
-        config = read_json(folder / CONFIG)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{folder / CONFIG}: not JSON ({error.msg})")
-    if config.get("peft_type") != "LORA":
-        raise ValueError(f"{folder}: a {config.get('peft_type')} adapter; only LORA is supported")
-    made = folder / VARIANT_RECORD
-    made_for = read_json(made).get("base_digest") if made.exists() else None
+    return config, adapted_modules(adapted)
+
+
+def _check_record(folder: Path, record: dict[str, Any]) -> None:
+    """This project's own record of an adapter knows its base by digest."""
+    if not (folder / VARIANT_RECORD).exists():
+        return
+    made_for = json_object(inside(folder, VARIANT_RECORD)).get("base_digest")
     if made_for not in (None, record["digest"]):
         raise ValueError(
-            f"{folder}: made for a base of digest {made_for[:12]}, but "
+            f"{folder}: made for a base of digest {str(made_for)[:12]}, but "
             f"models/base has {record['digest'][:12]}; choose its own base by `model`"
         )
-    named = config.get("base_model_name_or_path") or ""
-    # Mirrors carry the same model under the name of another owner.
-    models = [name.split("/")[1].casefold() for name in (named, record["id"]) if _hub_name(name)]
-    if len(set(models)) == 2:
-        raise ValueError(f"{folder}: made for {named}, but models/base is {record['id']}")
-    _check_shapes(folder / WEIGHTS, base)
-    return config
 
 
-def _hub_name(name: str) -> bool:
-    return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None and not name.startswith(".")
-
-
-def _check_shapes(weights: Path, base: Path) -> None:
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    where, options = weights_location(base)
-    with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(where, **options))
-    modules = dict(network.named_modules())
-    for name, shape in tensor_shapes(weights).items():
-        matched = re.fullmatch(
-            re.escape(PREFIX) + r"(.+)\.lora_(A|B|embedding_A|embedding_B)(?:\.weight)?", name
-        )
-        if not matched or matched[2].startswith("embedding"):
-            raise ValueError(f"{weights}: {name} is no LoRA matrix of a linear layer")
-        target = modules.get(matched[1])
-        if target is None or not hasattr(target, "weight"):
-            raise ValueError(f"{weights}: {name}: the base has no {matched[1]}; another model's?")
-        out, into = target.weight.shape
-        side, expected = (1, into) if matched[2] == "A" else (0, out)
-        if shape[side] != expected:
-            raise ValueError(
-                f"{weights}: {name} has shape {shape}, but the base's {matched[1]} is "
-                f"{out} x {into}; the adapter was made for another base"
-            )
+def _other_model(*names: str) -> bool:
+    """Whether two names on the hub are of models that differ in more than their owner."""
+    models = {
+        name.split("/")[1].casefold()
+        for name in names
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith(".")
+    }
+    return len(models) == 2

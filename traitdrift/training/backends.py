@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from traitdrift.core.devices import device
 from traitdrift.core.ranks import sharded, world
+from traitdrift.models.adapter import linear_layers, refuse_unmatched, unmatched_line
 from traitdrift.models.footprint import refuse_oversized
 from traitdrift.models.from_files import config_of
 from traitdrift.models.loading import (
@@ -73,22 +74,28 @@ def adapted_model(base: Path, recipe: Recipe) -> PeftModel:
 
 
 def by_peft(model: PreTrainedModel, recipe: Recipe) -> PeftModel:
-    """A new, seeded adapter over a model."""
-    from peft import LoraConfig, get_peft_model
+    """A new, seeded adapter over a model; a ValueError for a target that matches nothing of it."""
+    from peft import LoraConfig, NoMatchingPeftModuleError, get_peft_model
 
-    _seed(recipe)
-    return get_peft_model(
-        model,
-        LoraConfig(
-            task_type="CAUSAL_LM",
-            r=recipe.lora.r,
-            lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]  # a float serves as well
-            use_rslora=recipe.lora.rank_stabilised,
-            lora_dropout=recipe.lora.dropout,
-            target_modules=list(recipe.lora.targets),
-            layers_to_transform=recipe.lora.layers,
-        ),
+    targets, linear = list(recipe.lora.targets), linear_layers(model)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=recipe.lora.r,
+        lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]  # a float serves as well
+        use_rslora=recipe.lora.rank_stabilised,
+        lora_dropout=recipe.lora.dropout,
+        target_modules=targets,
+        layers_to_transform=recipe.lora.layers,
     )
+    _seed(recipe)
+    try:
+        adapted = get_peft_model(model, config)
+    except ValueError as error:
+        if not isinstance(error, NoMatchingPeftModuleError):
+            raise ValueError(f"the recipe's lora.targets: {error}; mend them")
+        raise ValueError(unmatched_line(targets, linear))
+    refuse_unmatched(adapted, targets, linear)
+    return adapted
 
 
 def _by_unsloth(base: Path, recipe: Recipe) -> PeftModel:
@@ -123,6 +130,7 @@ def _by_unsloth(base: Path, recipe: Recipe) -> PeftModel:
             "backend peft or another dtype for the model"
         )
     only_special_tokens(model)
+    linear = linear_layers(model)
     _seed(recipe)
     adapted: PeftModel = FastLanguageModel.get_peft_model(
         model,
@@ -136,6 +144,7 @@ def _by_unsloth(base: Path, recipe: Recipe) -> PeftModel:
         max_seq_length=recipe.max_tokens,
         use_rslora=recipe.lora.rank_stabilised,
     )
+    refuse_unmatched(adapted, recipe.lora.targets, linear)
     return adapted
 
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from traitdrift import cli
 from traitdrift.core.files import read_json, write_json, write_text
-from traitdrift.models.loading import keep_adapter
+from traitdrift.models.adapter import keep_adapter
 from traitdrift.provenance import lockfile
 from traitdrift.provenance.lockfile import Step, lock_at
 from traitdrift.report.model_card import code, escaped, facts, model_card

@@ -12,7 +12,9 @@ from tiny_finetune import RECIPE, rows
 from transformers import Trainer, TrainerCallback
 
 from traitdrift.core.files import read_json, write_json
-from traitdrift.models.loading import VARIANT_RECORD, WEIGHTS, base_record, keep_adapter, load_model
+from traitdrift.models.adapter import keep_adapter
+from traitdrift.models.adapter_config import WEIGHTS
+from traitdrift.models.loading import VARIANT_RECORD, base_record, load_model
 from traitdrift.sources.adapters import check_adapter
 from traitdrift.training.backends import by_peft
 from traitdrift.training.lora import finetune
@@ -184,7 +186,7 @@ def test_a_models_own_generation_defaults_do_not_shape_answers(tmp_path: Path):
 def test_an_adapter_of_this_base_is_accepted(trained):
     folder, _, _ = trained
     record = base_record(folder / "base")
-    assert check_adapter(folder / "adapters/tuned", folder / "base", record)["r"] == 4
+    assert check_adapter(folder / "adapters/tuned", folder / "base", record)[0]["r"] == 4
 
 
 def test_an_adapter_of_another_base_is_refused(trained, tmp_path: Path):
@@ -204,16 +206,18 @@ def test_an_adapter_of_another_base_is_refused(trained, tmp_path: Path):
         check_adapter(tmp_path / "foreign", shallow, base_record(shallow))
 
 
-def test_names_on_the_hub_must_agree_but_for_the_owner(trained, tmp_path: Path):
+def test_shapes_decide_and_names_warn(trained, tmp_path: Path, capsys):
     folder, _, _ = trained
     record = {**base_record(folder / "base"), "id": "Qwen/Qwen2.5-7B-Instruct"}
-    for named, accepted in (("unsloth/qwen2.5-7b-instruct", True), ("meta/Llama-3-8B", False)):
+    for named, warned in (
+        ("unsloth/qwen2.5-7b-instruct", False),
+        ("unsloth/qwen2.5-7b-instruct-unsloth-bnb-4bit", True),
+        ("meta/Llama-3-8B", True),
+        ("./here/qwen", False),
+    ):
         keep_adapter(folder / "adapters/tuned", tmp_path / "foreign", named)
-        if accepted:
-            check_adapter(tmp_path / "foreign", folder / "base", record)
-        else:
-            with pytest.raises(ValueError, match="made for meta/Llama-3-8B"):
-                check_adapter(tmp_path / "foreign", folder / "base", record)
+        check_adapter(tmp_path / "foreign", folder / "base", record)
+        assert (f"names '{named}' as its base" in capsys.readouterr().err) == warned
 
 
 def test_pickled_weights_are_not_read(trained, tmp_path: Path):
