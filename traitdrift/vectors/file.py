@@ -201,8 +201,8 @@ def load_vectors(
         chosen = {}
     position, method = position or chosen.get("position"), method or chosen.get("method")
     layer = chosen.get("layer") if layer is None else layer
-    texts = isinstance(position, str) and isinstance(method, str)
-    if not texts or not isinstance(layer, int) or isinstance(layer, bool):
+    layer = None if isinstance(layer, bool) else layer
+    if not (isinstance(position, str) and isinstance(method, str) and isinstance(layer, int)):
         raise ValueError(
             f"{path}: does not say which candidate was chosen; give position, method and layer"
         )
