@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from traitdrift.core.devices import DEVICE, device
 from traitdrift.core.ranks import FSDP, world
-from traitdrift.models.footprint import outline, refuse_oversized
+from traitdrift.models.footprint import refuse_oversized
+from traitdrift.models.from_files import config_of, network_of, outline
 from traitdrift.models.loading import base_record, only_special_tokens, weights_location
 from traitdrift.training.settings import Recipe
 
@@ -47,12 +48,11 @@ def loaded(base: Path) -> PreTrainedModel:
     """
     import torch
     from torch.distributed.fsdp import fully_shard
-    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.distributed.configuration_utils import DistributedConfig
     from transformers.distributed.fsdp import expand_fsdp_plan
 
     record = base_record(base)
-    config = AutoConfig.from_pretrained(base)
+    config = config_of(base)
     if record.get("quantise", "none") != "none":
         raise ValueError(
             f"{FSDP}=1: the base is to be quantised ({record['quantise']}), and is not cut then; "
@@ -69,7 +69,7 @@ def loaded(base: Path) -> PreTrainedModel:
         )
     where, options = weights_location(base)
     refuse_oversized(where, config, record["dtype"], "none", world())
-    model = AutoModelForCausalLM.from_pretrained(
+    model = network_of(
         where,
         dtype=getattr(torch, record["dtype"]),
         distributed_config=DistributedConfig(fsdp_size=world()),
