@@ -16,7 +16,7 @@ from tiny_finetune import RECIPE, rows
 from transformers import TrainerCallback
 
 from traitdrift.core.ranks import FSDP, is_main, others_end, world
-from traitdrift.models.loading import keep_adapter
+from traitdrift.models.adapter import keep_adapter
 from traitdrift.training import lora
 from traitdrift.training.backends import adapted_model, prepare
 from traitdrift.training.settings import Recipe

@@ -16,13 +16,8 @@ from tiny_finetune import RECIPE
 
 from traitdrift.core.files import read_json, write_json
 from traitdrift.core.ranks import FSDP
-from traitdrift.models.loading import (
-    BASE_RECORD,
-    VARIANT_RECORD,
-    WEIGHTS,
-    base_record,
-    load_model,
-)
+from traitdrift.models.adapter_config import WEIGHTS
+from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, base_record, load_model
 from traitdrift.training.backends import adapted_model, prepare
 
 
