@@ -113,6 +113,7 @@ def _placed(
     known = set(type(settings(folder, config)).model_fields) - {"peft_type", "init_lora_weights"}
     used = {key: value for key, value in config.items() if key in known - SILENT}
     used["task_type"] = "CAUSAL_LM"
+    used["target_modules"] = config.get("target_modules") or []  # for None, peft has a guess
     modules = {name for name, _ in model.named_modules()}
     told = f"{folder}: peft cannot put it over the base"
     with warnings.catch_warnings():

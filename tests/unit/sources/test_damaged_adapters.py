@@ -143,8 +143,11 @@ FAULTS = {
     "a scale for none": (config(alpha_pattern={"k_proj": 2}), "alpha_pattern names 'k_proj'"),
     "no targets": (config(target_modules=[]), "no target_modules"),
     "targets of nothing": (config(target_modules=None), "no target_modules"),
-    "targets of another family": (config(target_modules=["qkv_proj"]), "base"),
-    "expert parameters": (config(target_parameters=["gate_up_proj"]), "base"),
+    "targets of another family": (config(target_modules=["qkv_proj"]), "peft cannot put it over"),
+    "parameters of another family": (
+        config(target_modules=None, target_parameters=["gate_up_proj"]),
+        "peft cannot put it over",
+    ),
     # features that would be left out
     "dora": (config(use_dora=True), "'use_dora' is set"),
     "biases": (config(bias="all"), "'bias'"),
