@@ -47,7 +47,7 @@ def attached(model: PreTrainedModel, folder: Path) -> tuple[PeftModel, dict[str,
     """
     config = resolved(folder, read_config(folder), matrices(model))
     stored = _stored(folder, config)
-    on_meta = next(model.parameters()).is_meta
+    on_meta = all(parameter.is_meta for parameter in model.parameters())
     adapted = _placed(model, folder, config, stored, on_meta)
     if not on_meta:
         _check_values(adapted, folder, stored)
@@ -283,7 +283,9 @@ def refuse_unmatched(adapted: PeftModel, targets: Iterable[str], linear: Iterabl
     become that parameter's, by peft.
     """
     config: Any = adapted.peft_config["default"]
-    names, stayed = targeted(adapted), set(config.target_modules or ())
+    names, targets = targeted(adapted), list(targets)
+    # Unsloth makes a pattern of the list, which stands for each of them.
+    stayed = targets if isinstance(config.target_modules, str) else config.target_modules or ()
     unmatched = [
         target
         for target in targets
