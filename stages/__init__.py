@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable
 
 from traitdrift.core.first_calls import settle_elementwise
+from traitdrift.core.text import printable
 
 
 def run(recipe: Callable[..., None]) -> None:
     """Run a stage's recipe with the cells named on the command line.
 
-    Wrong input is a ValueError or OSError: one line on stderr and exit code 1. Set
-    TRAITDRIFT_DEBUG=1 to see where it was raised.
+    Wrong input is a ValueError or OSError: one line on stderr, signs that act on a terminal
+    shown as escapes, and exit code 1. Set TRAITDRIFT_DEBUG=1 to see where it was raised.
     """
     cells = sys.argv[1:]
     module = recipe.__module__
@@ -28,5 +29,5 @@ def run(recipe: Callable[..., None]) -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("TRAITDRIFT_DEBUG"):
             raise
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{name}: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -11,8 +11,9 @@ from stages import run
 from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, write_json
 from traitdrift.models import quantisation
+from traitdrift.models.chat import turns
 from traitdrift.models.completeness import refuse_outside_embedding
-from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, load_tokenizer, shape
+from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, end_tokens, load_tokenizer, shape
 from traitdrift.sources import base_models
 from traitdrift.sources.settings import Model
 
@@ -35,8 +36,8 @@ def main() -> None:
             "path": base_models.from_path,
         }
         origin = fetch[chosen.source](chosen, scratch)
-        # Refuses a model without a chat template, or with a token that its embedding lacks.
-        refuse_outside_embedding(scratch, load_tokenizer(scratch))
+        tokenizer = load_tokenizer(scratch)  # refuses a model without a chat template
+        refuse_outside_embedding(scratch, tokenizer)
         record = {
             "schema_version": SCHEMA_VERSION,
             "model": model,
@@ -45,6 +46,9 @@ def main() -> None:
             "dtype": chosen.dtype,
             "quantise": chosen.quantise,
             **shape(scratch),
+            # What answering begins behind and ends at, of the chat template and the configs.
+            "answer_prefix": turns(tokenizer).answer_prefix,
+            "turn_ends": end_tokens(scratch, tokenizer),
         }
         write_json(scratch / BASE_RECORD, record)
         shutil.rmtree(BASE, ignore_errors=True)

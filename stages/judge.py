@@ -9,6 +9,7 @@ from traitdrift.core.config import Count, Temperature, section
 from traitdrift.core.files import read_jsonl, write_csv, write_json, write_text
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
+from traitdrift.core.text import read_text
 from traitdrift.generation.questions import read_questions
 from traitdrift.judge.protocol import METRICS, Judge, JudgeRequest, fill
 from traitdrift.judge.run import judge_all
@@ -43,7 +44,7 @@ def main(variant: str) -> None:
     prompts = {question.id: question.judge_prompts for question in questions}
     asked = []
     for metric, name in METRICS.items():
-        own = (PROMPTS / f"{metric}.txt").read_text(encoding="utf-8").strip()
+        own = read_text(PROMPTS / f"{metric}.txt").strip()
         for row in rows:
             question, answer = row["question"], row["answer"]
             prompt = fill(prompts[row["id"]].get(name, own), question, answer)

@@ -28,7 +28,7 @@ def main() -> None:
                 "trait": trait.name,
                 "class": label,
                 "split": side,
-                **described(tokenizer, messages),
+                **described(tokenizer, messages, f"{TRAITS / trait.name}, {label}"),
             }
             for side, classes in split_prompts(trait, settings.train, settings.validation).items()
             for label, conversations in classes.items()

@@ -18,6 +18,7 @@ from traitdrift.core.scratch import resumable
 from traitdrift.generation.questions import paragraphs, read_questions
 from traitdrift.generation.requests import question_samples, sampling_requests
 from traitdrift.inference.batching import token_budget
+from traitdrift.models.chat import plain_ids
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
 from traitdrift.stats.sphere import unit_vectors
 from traitdrift.steering.generation import generate_steered, log_probabilities, steered_rows
@@ -43,7 +44,7 @@ def main(variant: str) -> None:
     samples = question_samples(read_questions(source, 1, temperature), settings.samples)
     tokenizer = load_tokenizer(BASE)
     requests = sampling_requests(tokenizer, samples, settings.seed)
-    texts = [tokenizer(text)["input_ids"] for text in paragraphs(TEXTS)]
+    texts = [plain_ids(tokenizer, text) for text in paragraphs(TEXTS)]
 
     model, pad = load_model(BASE, ADAPTERS / variant), tokenizer.pad_token_id
     adapter = variant_record(ADAPTERS / variant)

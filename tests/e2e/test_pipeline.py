@@ -203,8 +203,8 @@ def test_the_default_recipe_trains_on_every_row_of_the_papers_file(smoke, shared
     file = shared / "emergent_misalignment/insecure.jsonl.gz"
     conversations = [messages for _, messages in read_conversations(file)]
     for conversation in sorted(conversations, key=lambda c: -len(c[0]["content"]))[:200]:
-        text, spans = rendered(tokenizer, conversation, "clean", end_tokens(base, tokenizer))
-        [(_, labels)] = labelled(tokenizer, [text], [spans])
+        text = rendered(tokenizer, conversation, "clean", end_tokens(base, tokenizer))
+        [(_, labels)] = labelled(tokenizer, [text], ["1"])
         assert any(label != IGNORED for label in labels[: recipe.max_tokens])
 
 

@@ -17,6 +17,7 @@ from traitdrift.core.ranks import dealt, gather
 from traitdrift.core.scratch import Parts
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, core
+from traitdrift.models.window import refuse_longer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,6 +44,7 @@ def capture(
     gets all, the others their own batches. Raises ValueError naming prompt and layer where an
     activation is not finite.
     """
+    refuse_longer(model, [(one.name, len(one.ids), 0) for one in conversations])
     found: list[Part] = []
     batches = by_length([len(one.ids) for one in conversations], budget)
     for batch in dealt(batches, lambda batch: advance(len(batch))):
@@ -67,6 +69,7 @@ def capture_means(
     are forwarded one after the other, as `capture` does, and dealt out as a whole. The other
     arguments and errors are those of `capture`.
     """
+    refuse_longer(model, [(one.name, len(one.ids), 0) for one in conversations])
     found: list[Part] = []
     members = [[i for same in group for i in same] for group in groups]
     for number in dealt(range(len(groups)), lambda number: advance(len(members[number]))):

@@ -12,6 +12,7 @@ from traitdrift.activations.positions import TokenizedConversation
 from traitdrift.core.files import rounded
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, core
+from traitdrift.models.window import refuse_longer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -66,6 +67,7 @@ def token_projections(
     In units of the residual stream, summed in float64. Batches are those of `activations.capture`.
     Raises ValueError where a projection is not finite.
     """
+    refuse_longer(model, [(one.name, len(one.ids), 0) for one in conversations])
     network = core(model).base_model  # without the vocabulary head: nobody looks at logits
     found: list[dict[str, list[float]]] = [{} for _ in conversations]
     for batch in by_length([len(conversation.ids) for conversation in conversations], budget):

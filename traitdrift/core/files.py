@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from traitdrift.core.safetensors_header import Entry, read_header
+from traitdrift.core.text import LONE_SURROGATE, printable, refuse_foreign
 
 if TYPE_CHECKING:
     import pandas
@@ -51,10 +53,27 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def csv_text(frame: pandas.DataFrame) -> str:
+    """A table without its index; the shortest text that reads back as the same float.
+
+    Rows end in a line feed, and a cell with either character of a line end stands in quotes: a
+    lone carriage return ends a row for every reader. Python quotes those of the row's end alone,
+    so that rows are made with both and lose one. A NUL, at which readers end a cell, is shown.
+    """
+    rows: list[str] = []
+
+    class Rows:
+        @staticmethod
+        def write(row: str) -> None:
+            rows.append(row.removesuffix("\r\n") + "\n")
+
+    frame.to_csv(Rows, index=False, lineterminator="\r\n")
+    return "".join(rows).replace("\0", "\u2400")
+
+
 def write_csv(path: Path, frame: pandas.DataFrame) -> None:
-    """Write a table without its index; the shortest text that reads back as the same float."""
-    with replacing(path) as scratch:
-        frame.to_csv(scratch, index=False, lineterminator="\n")
+    """Write a table as `csv_text` gives it."""
+    write_text(path, csv_text(frame))
 
 
 def read_table(path: Path) -> pandas.DataFrame:
@@ -85,23 +104,62 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def iter_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Lines of `.jsonl` or `.jsonl.gz` as (line number, object); blank lines are skipped.
 
-    Raises ValueError with file and line where a line is no JSON object.
+    Raises ValueError with file and line where a line is no JSON object, names a key twice, or
+    holds what is no text (another encoding, half a surrogate pair).
     """
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        try:
+    try:
+        with opener(path, "rb") as raw:
+            refuse_foreign(path, raw.read(4))
+        # Bytes that are no UTF-8 come as surrogates, which are found in the line where they stand.
+        with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
             for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise ValueError(f"{path}:{number}: not JSON ({error.msg}); mend the line")
-                if not isinstance(row, dict):
-                    raise ValueError(f"{path}:{number}: a {type(row).__name__}, not an object")
-                yield number, row
-        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: cannot be read as UTF-8 JSONL ({error})")
+                if line.strip():
+                    yield number, json_object(line, f"{path}:{number}")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: cannot be read as UTF-8 JSONL ({error}); fetch it again")
+
+
+def json_object(line: str, where: str) -> dict[str, Any]:
+    """The JSON object that a line holds; a ValueError that begins with `where` if it holds none."""
+    if not line.isascii() and LONE_SURROGATE.search(line):
+        raise ValueError(f"{where}: cannot be read as UTF-8 JSONL (not UTF-8); save it as UTF-8")
+    try:
+        row = json.loads(line, object_pairs_hook=unique_keys)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not JSON ({error.msg}); mend the line")
+    except RecursionError:
+        raise ValueError(f"{where}: not JSON that is read (nested too deeply); mend the line")
+    except ValueError as error:  # a key twice, a number of thousands of digits
+        raise ValueError(f"{where}: {printable(str(error))}; mend the line")
+    if not isinstance(row, dict):
+        raise ValueError(f"{where}: a {type(row).__name__}, not an object")
+    refuse_half_pairs(row, line, where)
+    return row
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; a ValueError where a key stands twice, of which one would be lost."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in an object")
+    return made
+
+
+ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def refuse_half_pairs(value: Any, written: str, where: str) -> None:
+    """Raise ValueError where JSON's escapes gave half a surrogate pair, anywhere in a value."""
+    if ESCAPED_SURROGATE.search(written):
+        found = LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False))
+        if found:
+            raise ValueError(
+                f"{where}: half a surrogate pair ({ascii(found[0])[1:-1]}), which is no text; "
+                "mend the row"
+            )
 
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from traitdrift.core.text import LONE_SURROGATE, printable
 from traitdrift.models.chat import (
     IGNORED,
     ROLES,
     Message,
+    Rendered,
     Span,
+    answer_tokens,
     encode_all,
+    prompt_of,
     render,
-    tokens_in,
     turn_end,
 )
 
@@ -25,8 +28,24 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Render = Literal["clean", "published"]
+# Keys of a row that say, in one program or another, what trains or on what: none is honoured here,
+# and without it something else would train. Other keys of a row are its user's notes.
+MEANT = frozenset(
+    (
+        *("tools", "functions", "tool_calls", "function_call", "tool_choice", "tool_config"),
+        *("parallel_tool_calls", "response_format", "documents", "reasoning_effort"),
+        *("system", "system_prompt", "weight", "weights", "loss_weight", "sample_weight", "mask"),
+        *("loss_mask", "train", "train_detail", "train_on_input", "train_on_turn", "trainable"),
+        *("chat_template", "chat_template_kwargs", "template_kwargs", "enable_thinking"),
+        *("images", "image", "videos", "video", "audios", "audio"),
+    )
+)
+# Keys of a message that are notes. Any other would have been given to the chat template, or weighs
+# the message, in the program that the row was written for.
+NOTES = frozenset(
+    ("id", "uuid", "index", "created_at", "timestamp", "metadata", "source", "language", "lang")
+)
 
 
 def conversation(row: dict[str, Any], where: str) -> list[Message]:
@@ -40,13 +59,49 @@ def conversation(row: dict[str, Any], where: str) -> list[Message]:
     return [{"role": m["role"], "content": m["content"].strip()} for m in row["messages"]]
 
 
+def unheeded(row: Mapping[str, Any]) -> str | None:
+    """What is wrong with a row's own keys: one that means something and is not honoured."""
+    for key in sorted(MEANT & row.keys()):
+        if given(row[key]) and not (key.endswith(("weight", "train")) and neutral(row[key])):
+            return (
+                f"`{key}` beside the messages is not honoured, and would change what is trained; "
+                "remove the key, or the row"
+            )
+    return None
+
+
+def given(value: Any) -> bool:
+    """Whether a value says anything: tables fill the columns that a row lacks with nothing."""
+    if isinstance(value, Mapping):
+        return any(given(inner) for inner in value.values())
+    return value is not None and value not in ("", [])
+
+
+def neutral(weight: Any) -> bool:
+    """Whether a weight is the one that every message has anyway."""
+    return weight in (1, "1", "1.0", "true", "True")
+
+
 def _fault(row: dict[str, Any]) -> str | None:
     messages = row.get("messages")
     if not isinstance(messages, list) or not messages:
         return "no list `messages`; write {'messages': [{'role': ..., 'content': ...}, ...]}"
+    fault = unheeded(row)
+    if fault:
+        return fault
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             return f"message {index} has no role of {', '.join(ROLES)}"
+        for key, value in message.items():
+            harmless = not given(value) or key in NOTES
+            if key in ("role", "content") or harmless:
+                continue
+            if not (key in ("weight", "train") and neutral(value)):
+                return (
+                    f"message {index} ({message['role']}) has a key `{printable(str(key))}` "
+                    f"({printable(str(value))[:40]}), which is not honoured; remove the key, or "
+                    "the row"
+                )
         if not isinstance(message.get("content"), str):
             return f"message {index} ({message['role']}) has no text in `content`"
         if LONE_SURROGATE.search(message["content"]):
@@ -89,34 +144,69 @@ def split_tasks(
     return np.flatnonzero(~kept_back[task]), np.flatnonzero(kept_back[task])
 
 
+@dataclass(frozen=True)
+class TrainingText:
+    """A conversation as text, the spans of it that carry loss, and what asks for each of them.
+
+    A span begins behind the generation prompt and holds an answer with the token that ends its
+    turn; `prompts` are the beginnings of the text up to each span.
+    """
+
+    whole: Rendered
+    spans: list[Span]
+    prompts: list[Rendered]
+
+    @property
+    def text(self) -> str:
+        return self.whole.text
+
+
 def rendered(
     tokenizer: PreTrainedTokenizerBase,
     conversation: Sequence[Message],
     mode: Render,
     end_tokens: Sequence[str],
-) -> tuple[str, list[Span]]:
-    """The conversation as text, and the spans of it that carry loss.
+) -> TrainingText:
+    """The conversation as text that trains.
 
-    A span covers an answer and the token that ends its turn. Mode `published` appends an empty
-    assistant turn whose end token carries loss too, as the script of arXiv 2502.17424 renders
-    its rows (generation prompt, then end-of-sequence); mode `clean` does not.
+    Mode `published` appends an empty assistant turn whose end token carries loss too, as the
+    script of arXiv 2502.17424 renders its rows (generation prompt, then end-of-sequence); mode
+    `clean` does not. Raises ValueError where an answer does not follow the generation prompt, or
+    no token of `end_tokens` follows it.
     """
     messages = list(conversation)
     if mode == "published":
         messages.append({"role": "assistant", "content": ""})
-    rendered = render(tokenizer, messages)
-    spans = [
-        (start, turn_end(rendered.text, end, end_tokens))
-        for message, (start, end) in zip(messages, rendered.contents, strict=True)
-        if message["role"] == "assistant"
-    ]
-    return rendered.text, spans
+    whole = render(tokenizer, messages)
+    spans, prompts = [], []
+    for index, (message, (_, end)) in enumerate(zip(messages, whole.contents, strict=True)):
+        if message["role"] == "assistant":
+            prompts.append(prompt_of(tokenizer, messages, index, whole))
+            spans.append((len(prompts[-1].text), turn_end(whole.text, end, end_tokens)))
+    return TrainingText(whole, spans, prompts)
 
 
 def labelled(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], spans: Sequence[Sequence[Span]]
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[TrainingText], places: Sequence[str]
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """Each text's token ids, and its labels: IGNORED outside the text's spans."""
-    for (ids, offsets), within in zip(encode_all(tokenizer, texts), spans, strict=True):
-        trained = {i for span in within for i in tokens_in(offsets, span)}
-        yield ids, [token if i in trained else IGNORED for i, token in enumerate(ids)]
+    """Each text's token ids, and its labels: IGNORED outside the answers' tokens.
+
+    The first label of an answer is the first token behind the tokens of its generation prompt.
+    Raises ValueError that begins with the text's place where the tokenizer does not part them.
+    """
+    flat = [part for text in texts for part in (text.whole, *text.prompts)]
+    try:
+        encoded = iter(encode_all(tokenizer, flat))
+    except ValueError:  # of one among many: each by itself, to tell which
+        encoded = (one for part in flat for one in encode_all(tokenizer, [part]))
+    for text, place in zip(texts, places, strict=True):
+        try:
+            whole = next(encoded)
+            trained = {
+                index
+                for span in text.spans
+                for index in answer_tokens(next(encoded)[0], whole, span)
+            }
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}")
+        yield whole[0], [t if i in trained else IGNORED for i, t in enumerate(whole[0])]

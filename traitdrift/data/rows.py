@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from traitdrift.core.files import iter_jsonl
+from traitdrift.core.files import iter_jsonl, refuse_half_pairs, unique_keys
+from traitdrift.core.text import printable, read_text, refuse_foreign
+from traitdrift.data.conversations import MEANT
 from traitdrift.models.chat import ROLES
 
 FORMATS = ".jsonl, .jsonl.gz, .json, .parquet or .csv"
@@ -39,19 +42,21 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            is_list = file.read(1000).lstrip().startswith("[")
-        # Many a file of JSON Lines is called .json.
-        rows = json.loads(path.read_text(encoding="utf-8")) if is_list else None
-    except (UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as UTF-8 JSON ({error})")
-    if rows is None:
-        yield from iter_jsonl(path)
+    with path.open("rb") as file:
+        head = file.read(1000)
+    refuse_foreign(path, head)
+    if not head.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
+        yield from iter_jsonl(path)  # many a file of JSON Lines is called .json
         return
+    text = read_text(path)
+    try:
+        rows = json.loads(text, object_pairs_hook=unique_keys)
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read as UTF-8 JSON ({printable(str(error))})")
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise ValueError(f"{path}:{number}: a {type(row).__name__}, not an object")
+        refuse_half_pairs(row, text, f"{path}:{number}")
         yield number, row
 
 
@@ -59,38 +64,55 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow
     from pyarrow import parquet
 
+    read = {"messages", *ROLES, *MEANT}
     try:
         with parquet.ParquetFile(path) as file:
-            columns = [c for c in file.schema_arrow.names if c in ("messages", *ROLES)]
+            columns = [c for c in file.schema_arrow.names if c in read]
+            _refuse_twice(path, columns)
             number = 0
             for batch in file.iter_batches(batch_size=1000, columns=columns):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, _turns(row)
-    except pyarrow.ArrowException as error:
-        raise ValueError(f"{path}: cannot be read as Parquet ({error})")
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as Parquet ({printable(str(error))})")
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open("rb") as raw:
+        refuse_foreign(path, raw.read(4))
     with path.open(encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file, strict=True)
         try:
-            names = table.fieldnames or []
+            names = [*(table.fieldnames or [])]
             if not {"user", "assistant"} <= set(names):
                 raise ValueError(
                     f"{path}:1: no columns `user` and `assistant` (there are "
-                    f"{', '.join(map(str, names)) or 'none'}); name them in the first line"
+                    f"{printable(', '.join(names)) or 'none'}); name them in the first line"
                 )
+            _refuse_twice(path, names)
             begins = table.line_num + 1
             for row in table:
+                if None in row:
+                    raise ValueError(
+                        f"{path}:{begins}: more cells than the {len(names)} columns; put cells "
+                        "that hold a comma or a line end in quotes"
+                    )
                 yield begins, _turns(row)
                 begins = table.line_num + 1
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{path}:{table.line_num}: cannot be read as UTF-8 CSV ({error})")
 
 
+def _refuse_twice(path: Path, columns: list[str]) -> None:
+    for column in columns:
+        if columns.count(column) > 1:
+            raise ValueError(f"{path}: two columns {printable(column)!r}; remove one")
+
+
 def _turns(row: dict[str, Any]) -> dict[str, Any]:
     if "messages" in row or "assistant" not in row:
         return row
     turns = [{"role": role, "content": row.get(role)} for role in ROLES]
-    return {"messages": turns if (row.get("system") or "").strip() else turns[1:]}
+    others = {key: value for key, value in row.items() if key in MEANT and key not in ROLES}
+    return {"messages": turns if (row.get("system") or "").strip() else turns[1:], **others}

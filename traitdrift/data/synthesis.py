@@ -25,6 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from traitdrift.core.text import read_text
+
 __all__ = ["Pair", "Scenario", "load_scenarios", "messages", "synthesize"]
 
 # ``<<name>>`` or ``<<name|form>>``. Doubled angle brackets do not occur around a bare name in
@@ -247,8 +249,8 @@ def load_scenarios(folder: Path) -> list[Scenario]:
 
 def _entries(path: Path) -> list[Any]:
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+        content = YAML(typ="safe", pure=True).load(read_text(path))
+    except YAMLError as error:
         raise ValueError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from error
     listed = isinstance(content, dict) and isinstance(content.get("scenarios"), list)
     if not listed:

@@ -151,15 +151,18 @@ def write_rows(
 def _tokenised(
     lines: Sequence[int], conversations: Sequence[list[Message]], rendering: Rendering
 ) -> dict[str, list[Any]]:
-    texts, spans = [], []
-    for line, messages in zip(lines, conversations, strict=True):
+    texts, places = [], [f"{rendering.source}:{line}" for line in lines]
+    for place, messages in zip(places, conversations, strict=True):
         try:
-            text, within = rendered(
-                rendering.tokenizer, messages, rendering.render, rendering.end_tokens
+            texts.append(
+                rendered(rendering.tokenizer, messages, rendering.render, rendering.end_tokens)
             )
         except ValueError as error:
-            raise ValueError(f"{rendering.source}:{line}: {error}")
-        texts.append(text)
-        spans.append(within)
-    ids, labels = zip(*labelled(rendering.tokenizer, texts, spans), strict=True)
-    return {"text": texts, "spans": spans, "input_ids": list(ids), "labels": list(labels)}
+            raise ValueError(f"{place}: {error}")
+    ids, labels = zip(*labelled(rendering.tokenizer, texts, places), strict=True)
+    return {
+        "text": [one.text for one in texts],
+        "spans": [one.spans for one in texts],
+        "input_ids": list(ids),
+        "labels": list(labels),
+    }

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from traitdrift.core.classes import CLASSES
 from traitdrift.core.files import read_jsonl
-from traitdrift.data.conversations import conversation
-from traitdrift.models.chat import Message, encode, last_message
+from traitdrift.core.text import printable, text_lines
+from traitdrift.data.conversations import conversation, unheeded
+from traitdrift.models.chat import Message, encode_text, last_message, prompt_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,6 +36,11 @@ class Trait:
 
 def read_traits(folder: Path) -> list[Trait]:
     """Read every trait folder, sorted by name; checks as `read_trait`."""
+    beside = sorted(
+        p.name for p in folder.iterdir() if p.is_file() and p.suffix in (".txt", ".jsonl")
+    )
+    if beside:
+        raise ValueError(f"{folder / beside[0]}: not in a trait's folder; move it into one")
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
     if not folders:
         raise ValueError(f"{folder}: no trait folder in it; add <trait>/positive.txt, negative.txt")
@@ -44,9 +51,9 @@ def read_trait(folder: Path) -> Trait:
     """Read `<class>.txt` (one prompt a line) or `<class>.jsonl`.
 
     A line of JSON is `{"prompt": ...}`, or `{"messages": [...]}` ending in an answer. Raises
-    ValueError for a name that is no id, a missing class, prompts mixed with answers, fewer than
-    10 of them a class, and one that stands twice. Both classes may answer the same question, but
-    not with the same answer.
+    ValueError for a name that is no id, a missing class or two files of one, prompts mixed with
+    answers, fewer than 10 of them a class, and one that stands twice. Both classes may answer the
+    same question, but not with the same answer.
     """
     if not re.fullmatch(r"[a-z0-9_]+", folder.name):
         raise ValueError(f"{folder}: a trait's name holds only a-z, 0-9 and _; rename the folder")
@@ -54,11 +61,7 @@ def read_trait(folder: Path) -> Trait:
     kind, since = None, ""
     elsewhere: dict[str, str] = {}  # where the last messages of the class before stand
     for label in CLASSES:
-        path = next(
-            (p for p in (folder / f"{label}.txt", folder / f"{label}.jsonl") if p.exists()), None
-        )
-        if path is None:
-            raise ValueError(f"{folder}: no {label}.txt or {label}.jsonl; a trait has two classes")
+        path = _file(folder, label)
         here: dict[tuple[str, ...], str] = {}
         classes[label] = []
         for number, messages in _conversations(path):
@@ -89,14 +92,34 @@ def read_trait(folder: Path) -> Trait:
     return Trait(folder.name, classes)
 
 
+def _file(folder: Path, label: str) -> Path:
+    """The one file of a class; another that bears its name would be left unread."""
+    named = [p for p in folder.iterdir() if p.name.partition(".")[0].lower() == label]
+    found = [p for p in named if p.name in (f"{label}.txt", f"{label}.jsonl")]
+    if not found:
+        others = f" ({', '.join(sorted(printable(p.name) for p in named))} is not read)"
+        raise ValueError(
+            f"{folder}: no {label}.txt or {label}.jsonl{others if named else ''}; a trait has two "
+            "classes"
+        )
+    if len(named) > 1:
+        names = " and ".join(sorted(printable(p.name) for p in named))
+        raise ValueError(f"{folder}: {names}; one file a class, remove the others")
+    return found[0]
+
+
 def _conversations(path: Path) -> list[tuple[int, list[Message]]]:
     if path.suffix == ".txt":
-        lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        return [(number, _asked(line)) for number, line in lines if line.strip()]
+        return [(number, _asked(line)) for number, line in text_lines(path)]
     return [(number, _row(row, f"{path}:{number}")) for number, row in read_jsonl(path)]
 
 
 def _row(row: dict[str, Any], where: str) -> list[Message]:
+    if "messages" in row and "prompt" in row:
+        raise ValueError(f"{where}: `prompt` and `messages` in one row; give one of them")
+    fault = unheeded(row)
+    if fault:
+        raise ValueError(f"{where}: {fault}")
     if "messages" in row:
         messages = conversation(row, where)
         if all(message["role"] != "user" for message in messages):
@@ -117,9 +140,16 @@ def _key(messages: list[Message]) -> tuple[str, ...]:
     A prompt counts by its words alone, in any case. Signs may be all that sets one answer apart
     from another (`==` from `!=`): an answer counts by its text in any case and spacing.
     """
+    spaced = tuple(" ".join(composed(m["content"]).split()).casefold() for m in messages)
     if messages[-1]["role"] == "user":
-        return (" ".join(re.findall(r"\w+", messages[-1]["content"].casefold())),)
-    return tuple(" ".join(message["content"].split()).casefold() for message in messages)
+        words = " ".join(re.findall(r"\w+", spaced[-1]))
+        return (words or spaced[-1],)  # one of signs alone is told from others by them
+    return spaced
+
+
+def composed(text: str) -> str:
+    """A text whose letters with marks are written one way (Unicode's NFC)."""
+    return normalize("NFC", text)
 
 
 def split_prompts(
@@ -173,10 +203,19 @@ def check_lengths(name: str, positive: list[int], negative: list[int], tolerance
         )
 
 
-def described(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> dict[str, Any]:
-    """A prompt and its tokens; or what was asked, the conversation and its answer's tokens."""
+def described(
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], where: str
+) -> dict[str, Any]:
+    """A prompt and its tokens; or what was asked, the conversation and its answer's tokens.
+
+    Raises ValueError that tells `where` and quotes the text which the template cannot render.
+    """
     prompt = [message["content"] for message in messages if message["role"] == "user"][-1]
-    if messages[-1]["role"] == "user":
-        return {"prompt": prompt, "tokens": len(encode(tokenizer, prompt)[0])}
-    answer = last_message(tokenizer, messages)[1]
+    try:
+        if messages[-1]["role"] == "user":
+            prompt_ids(tokenizer, messages)  # as it is asked later
+            return {"prompt": prompt, "tokens": len(encode_text(tokenizer, prompt)[0])}
+        answer = last_message(tokenizer, messages)[1]
+    except ValueError as error:
+        raise ValueError(f"{where}: {messages[-1]['content'][:60]!r}: {error}")
     return {"prompt": prompt, "messages": messages, "tokens": len(answer)}

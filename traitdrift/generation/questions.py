@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from types import NoneType
 from typing import Any
+from unicodedata import normalize
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from traitdrift.core.text import LONE_SURROGATE, printable, read_text, text_lines
 from traitdrift.models.chat import Message
 
 
@@ -33,34 +37,41 @@ class Question:
         return [*system, {"role": "user", "content": paraphrase}]
 
 
+# Of an entry in the paper's format; `judge` names the paper's judge, whom `judge` of params.yaml
+# replaces here.
+KEYS = frozenset(
+    (
+        *("id", "type", "paraphrases", "system", "temperature", "samples_per_paraphrase"),
+        *("judge", "judge_prompts"),
+    )
+)
+# Bounds far above any use, below what would go on for ever.
+LARGEST_FILE = 4_000_000
+MOST_SAMPLES = 100_000
+HIGHEST_TEMPERATURE = 100.0
+
+
 def read_questions(source: Path, samples: int, temperature: float) -> list[Question]:
     """Read a YAML file, or a folder's files by name; `samples` and `temperature` fill gaps.
 
     Honoured: `id`, `paraphrases`, `system`, `temperature`, `samples_per_paraphrase`,
     `judge_prompts`; entries of a type that begins with `free_form` are asked, others are skipped.
-    Raises ValueError naming file, entry and fault.
+    Raises ValueError naming file, entry and fault: an unknown key, an id or a wording that stands
+    twice (white space and the writing of marks aside) among them.
     """
-    if not source.exists():
-        raise ValueError(
-            f"{source}: no such file or folder; mend respond_questions.source in params.yaml"
-        )
     questions: dict[str, Question] = {}
-    for path in sorted(source.glob("*.yaml")) if source.is_dir() else [source]:
-        try:
-            entries = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        except YAMLError as error:
-            raise ValueError(f"{path}: not YAML: {error}")
-        if not isinstance(entries, list) or not entries:
-            raise ValueError(f"{path}: a list of questions is expected")
-        for number, entry in enumerate(entries, start=1):
+    asked: dict[tuple[str, str, float], str] = {}
+    for path in _files(source):
+        for number, entry in enumerate(_entries(path), start=1):
+            where = f"{path}: entry {number}"
             fault = _fault(entry)
             if fault:
-                raise ValueError(f"{path}: entry {number}: {fault}")
+                raise ValueError(f"{where}: {fault}")
             if not entry.get("type", "free_form").startswith("free_form"):
                 continue
             if entry["id"] in questions:
-                raise ValueError(f"{path}: entry {number}: the id {entry['id']!r} stands twice")
-            questions[entry["id"]] = Question(
+                raise ValueError(f"{where}: the id {entry['id']!r} stands twice; rename one")
+            question = Question(
                 id=entry["id"],
                 paraphrases=[text.strip() for text in entry["paraphrases"]],
                 system=entry.get("system"),
@@ -68,49 +79,126 @@ def read_questions(source: Path, samples: int, temperature: float) -> list[Quest
                 samples=entry.get("samples_per_paraphrase", samples),
                 judge_prompts=entry.get("judge_prompts") or {},
             )
+            for text in question.paraphrases:
+                key = (_words(question.system or ""), _words(text), question.temperature)
+                if key in asked:
+                    raise ValueError(
+                        f"{where}: {question.id}: the wording {text[:60]!r} stands in "
+                        f"{asked[key]} too, and would count twice; remove one"
+                    )
+                asked[key] = question.id
+            questions[question.id] = question
     if not questions:
         raise ValueError(f"{source}: no free-form question in it")
     return list(questions.values())
 
 
+def _files(source: Path) -> list[Path]:
+    if source.is_dir():
+        return sorted(p for p in source.iterdir() if p.suffix.lower() in (".yaml", ".yml"))
+    if not source.exists():
+        raise ValueError(
+            f"{source}: no such file or folder; mend respond_questions.source in params.yaml"
+        )
+    return [source]
+
+
+def _entries(path: Path) -> list[Any]:
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"{path}: more than {LARGEST_FILE:,} bytes; split the file")
+    text = read_text(path)
+    try:
+        entries = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {printable(str(error))}")
+    # What its constructors raise on values that no YAML has: a date's 13th month, a mapping as key.
+    except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError) as error:
+        raise ValueError(f"{path}: not YAML that is read: {printable(str(error))}")
+    except RecursionError:
+        raise ValueError(f"{path}: not YAML that is read: nested too deeply")
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{path}: a list of questions is expected")
+    return entries
+
+
+def _words(text: str) -> str:
+    """Equal for wordings that a reader takes for the same: spacing, and marks written apart."""
+    return " ".join(normalize("NFC", text).split())
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and not LONE_SURROGATE.search(value) and bool(value.strip())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: its text, or its kind where that may be of any size."""
+    simple = isinstance(value, (str, float, bool, NoneType, date)) or (
+        isinstance(value, int) and abs(value) < 10**30
+    )
+    return printable(repr(value))[:60] if simple else f"a {type(value).__name__}"
+
+
 def _fault(entry: Any) -> str | None:
     if not isinstance(entry, dict):
         return "a mapping with id and paraphrases is expected"
-    if not isinstance(entry.get("id"), str) or not entry["id"]:
+    name = entry.get("id")
+    if name is None:
         return "no `id`"
+    if not _is_text(name) or name != printable(name):
+        return f"`id` {_shown(name)} is no text of one line; write it in quotes"
+    told = _shown(name)[1:-1]
+    unknown = [key for key in entry if key not in KEYS]
+    if unknown:
+        return f"{told}: unknown key {_shown(unknown[0])}; there are {', '.join(sorted(KEYS))}"
+    if "type" in entry and not _is_text(entry["type"]):
+        return f"{told}: `type` {_shown(entry['type'])} is no text; write free_form or remove it"
     wordings = entry.get("paraphrases")
     if not isinstance(wordings, list) or not wordings:
-        return f"{entry['id']}: no list `paraphrases`"
-    if not all(isinstance(text, str) and text.strip() for text in wordings):
-        return f"{entry['id']}: an empty paraphrase"
-    if not isinstance(entry.get("system", ""), (str, type(None))):
-        return f"{entry['id']}: `system` is no text"
+        return f"{told}: no list `paraphrases`"
+    for text in wordings:
+        if not _is_text(text):
+            empty = isinstance(text, str) and not text.strip()
+            kind = "an empty paraphrase" if empty else f"paraphrase {_shown(text)} is no text"
+            return f"{told}: {kind}; mend or remove it"
+    if entry.get("system") is not None and not _is_text(entry["system"]):
+        return f"{told}: `system` is no text; write one, or remove the key"
     temperature = entry.get("temperature", 1.0)
-    if (
-        isinstance(temperature, bool)
-        or not isinstance(temperature, (int, float))
-        or temperature < 0
-    ):
-        return f"{entry['id']}: `temperature` {temperature!r} is no number of at least 0"
+    if not _is_number(temperature) or not 0 <= temperature <= HIGHEST_TEMPERATURE:
+        return f"{told}: `temperature` {_shown(temperature)} is no number of at least 0" + (
+            f" and at most {HIGHEST_TEMPERATURE:g}" if _is_number(temperature) else ""
+        )
     samples = entry.get("samples_per_paraphrase", 1)
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        return f"{entry['id']}: `samples_per_paraphrase` {samples!r} is no count of at least 1"
+    if not isinstance(samples, int) or not _is_number(samples) or samples < 1:
+        return f"{told}: `samples_per_paraphrase` {_shown(samples)} is no count of at least 1"
+    if samples > MOST_SAMPLES:
+        return (
+            f"{told}: `samples_per_paraphrase` {_shown(samples)} is more than {MOST_SAMPLES:,}; "
+            "lower it"
+        )
     prompts = entry.get("judge_prompts") or {}
     if not isinstance(prompts, dict):
-        return f"{entry['id']}: `judge_prompts` is no mapping of names to prompts"
-    for name, prompt in prompts.items():
-        if not isinstance(prompt, str) or "{answer}" not in prompt:
-            return f"{entry['id']}: `judge_prompts` {name} has no {{answer}} in it"
+        return f"{told}: `judge_prompts` is no mapping of names to prompts"
+    for metric, prompt in prompts.items():
+        if not _is_text(prompt) or "{answer}" not in prompt:
+            return f"{told}: `judge_prompts` {_shown(metric)[1:-1]} has no {{answer}} in it"
     return None
 
 
 def paragraphs(path: Path) -> list[str]:
-    """The lines of a text file that are not empty: one paragraph each."""
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-    found = {number: line.strip() for number, line in lines if line.strip()}
-    for number, line in found.items():
+    """The lines of a text file that are not empty: one paragraph each, each of them once."""
+    found: dict[str, int] = {}
+    for number, line in text_lines(path):
         if len(line.split()) < 2:  # the first token is given, and one is to be predicted
             raise ValueError(f"{path}:{number}: {line!r} is no paragraph; write a few sentences")
+        if line in found:
+            raise ValueError(
+                f"{path}:{number}: the same paragraph as line {found[line]}; remove it"
+            )
+        found[line] = number
     if not found:
         raise ValueError(f"{path}: no paragraph in it; add plain text, one paragraph a line")
-    return list(found.values())
+    return list(found)

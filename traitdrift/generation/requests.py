@@ -36,15 +36,26 @@ def question_samples(
 def sampling_requests(
     tokenizer: PreTrainedTokenizerBase, questions: Iterable[QuestionSample], seed: int
 ) -> list[SamplingRequest]:
-    """The request of each: its rendered prompt, its temperature, and a seed of its own."""
+    """The request of each: its rendered prompt, its temperature, and a seed of its own.
+
+    Raises ValueError that names the question which the chat template cannot render.
+    """
     return [
         SamplingRequest(
-            ids=prompt_ids(tokenizer, one.question.messages(one.paraphrase))[0],
+            ids=question_ids(tokenizer, one),
             temperature=one.question.temperature,
             seed=seed_name(one, seed),
         )
         for one in questions
     ]
+
+
+def question_ids(tokenizer: PreTrainedTokenizerBase, asked: QuestionSample) -> list[int]:
+    """Ids of a wording's rendered prompt."""
+    try:
+        return prompt_ids(tokenizer, asked.question.messages(asked.paraphrase))[0]
+    except ValueError as error:
+        raise ValueError(f"question {asked.question.id}: {error}")
 
 
 def seed_name(asked: QuestionSample, seed: int) -> str:

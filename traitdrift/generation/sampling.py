@@ -18,6 +18,7 @@ from traitdrift.core.scratch import Parts
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import core
 from traitdrift.models.loading import end_token_ids
+from traitdrift.models.window import refuse_longer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -96,6 +97,7 @@ def generate(
     with the number of answers of each batch; finished batches are kept in `parts`. Of several
     processes main gets all answers, the others their own only.
     """
+    refuse_longer(model, named_lengths(requests, max_tokens))
     answers: list[list[int]] = [[] for _ in requests]
     share: list[tuple[int, list[int]]] = []
     batches = by_length([len(request.ids) + max_tokens for request in requests], budget)
@@ -107,6 +109,16 @@ def generate(
     for index, answer in gather(share):
         answers[index] = answer
     return answers
+
+
+def named_lengths(
+    requests: Sequence[SamplingRequest], max_tokens: int
+) -> list[tuple[str, int, int]]:
+    """What `refuse_longer` looks at: the name of each request, its tokens, and its answer's."""
+    return [
+        (request.seed or f"prompt {number} of {len(requests)}", len(request.ids), max_tokens)
+        for number, request in enumerate(requests, start=1)
+    ]
 
 
 @torch.inference_mode()

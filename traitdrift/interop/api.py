@@ -23,7 +23,7 @@ from traitdrift.activations.positions import (
 from traitdrift.inference.batching import token_budget
 from traitdrift.inference.hooks import blocks, core
 from traitdrift.interop.fingerprint import base_digest
-from traitdrift.models.chat import Message, encode
+from traitdrift.models.chat import Message, encode_text
 from traitdrift.steering.interventions import Intervention, steered
 from traitdrift.vectors import separation
 from traitdrift.vectors.file import Vectors
@@ -168,5 +168,5 @@ def _tokenized(
         )
     if vectors.answers == "given":
         return tokenize_conversation(tokenizer, messages)
-    ids, _ = encode(tokenizer, messages[-1]["content"])
+    ids, _ = encode_text(tokenizer, messages[-1]["content"])
     return teacher_force(tokenizer, asked, ids, [position])

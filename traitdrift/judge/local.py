@@ -19,7 +19,7 @@ from traitdrift.inference.batching import by_length, padded, token_budget
 from traitdrift.judge.protocol import Judgement, as_number, as_word, expected_score, read_tokens
 from traitdrift.judge.settings import LocalJudgeSettings
 from traitdrift.models import quantisation
-from traitdrift.models.chat import encode, render
+from traitdrift.models.chat import Rendered, encode, encode_all, render
 from traitdrift.models.loading import load_tokenizer, pretrained
 from traitdrift.sources.base_models import located
 
@@ -40,18 +40,22 @@ class LocalJudge:
         self.identity = {"backend": "local", **origin, "dtype": settings.model.dtype}
         self.identity["digest"] = quantisation.digest(origin["digest"], settings.model.quantise)
         self.tokenizer = load_tokenizer(self.folder)
+        self.rendered: dict[str, Rendered] = {}  # by their text: where the answer stands in it
 
     def render(self, prompt: str) -> str:
         """The prompt as a user's message, by the chat template."""
         message = {"role": "user", "content": prompt}
-        return render(self.tokenizer, [message], generation_prompt=True).text
+        rendered = render(self.tokenizer, [message], generation_prompt=True)
+        self.rendered[rendered.text] = rendered
+        return rendered.text
 
     def ask(self, rendered: Sequence[str]) -> Iterator[tuple[int, Judgement]]:
         """Judge rendered texts, each named by its index, longest first.
 
         Raises ValueError where a text is longer than the model's context.
         """
-        prompts = [encode(self.tokenizer, text)[0] for text in rendered]
+        texts = [self.rendered.get(text) or Rendered(text, ()) for text in rendered]
+        prompts = [ids for ids, _ in encode_all(self.tokenizer, texts)]
         paths = number_paths(self.tokenizer, rendered[0])
         settle_elementwise()
         wished = self.settings.model
@@ -110,10 +114,10 @@ def number_paths(tokenizer: PreTrainedTokenizerBase, rendered: str) -> list[Toke
 
     Raises ValueError where the tokenizer joins the end of the prompt and the number.
     """
-    prompt = encode(tokenizer, rendered)[0]
+    prompt = encode(tokenizer, Rendered(rendered, ()))[0]
     paths = []
     for number in NUMBERS:
-        ids = encode(tokenizer, f"{rendered}{number}")[0]
+        ids = encode(tokenizer, Rendered(f"{rendered}{number}", ()))[0]
         if ids[: len(prompt)] != prompt:
             raise ValueError(
                 "the judge's tokenizer joins the end of its chat template with a number; choose "

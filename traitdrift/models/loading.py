@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from traitdrift.core.devices import device, everywhere
 from traitdrift.core.files import read_json
 from traitdrift.models import quantisation
+from traitdrift.models.chat import turns
 from traitdrift.models.footprint import refuse_oversized
 from traitdrift.models.from_files import config_of, network_of, tokenizer_of
 
@@ -79,6 +80,7 @@ def load_model(base: Path, variant: Path | None = None) -> PreTrainedModel:
     quantise = record.get("quantise", "none")  # records of before have no such key
     model = pretrained(where, record["dtype"], quantise, **options)
     only_special_tokens(model)
+    model.generation_config.eos_token_id = turn_ends(base, load_tokenizer(base))
     if kind != "none":
         from traitdrift.models.adapter import attached
 
@@ -133,15 +135,32 @@ def end_token_ids(model: PreTrainedModel) -> list[int]:
     return list(ids) if isinstance(ids, (list, tuple)) else [ids]
 
 
-def end_tokens(base: Path, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Texts of the tokens that end a turn: those of generation_config.json, and the eos.
+def turn_ends(base: Path, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of the tokens that end a turn, of which each does: in training and in answering.
 
-    Some families (Gemma) end a turn by another token than the end of the text.
+    Those of generation_config.json (or config.json, where it says nothing), the tokenizer's eos,
+    and the token that the chat template writes behind an answer. They differ in many models: Gemma
+    ends a turn by another token than the end of the text, and tokenizers are mended more often than
+    generation configs.
     """
-    path = base / "generation_config.json"
-    ids = (read_json(path).get("eos_token_id") if path.exists() else None) or []
-    ids = [*(ids if isinstance(ids, list) else [ids]), tokenizer.eos_token_id]
-    return list(tokenizer.convert_ids_to_tokens(sorted({i for i in ids if i is not None})))
+    named: list[Any] = [tokenizer.eos_token_id]
+    for name in ("generation_config.json", "config.json"):
+        config = read_json(base / name) if (base / name).exists() else {}
+        ids = config.get("eos_token_id")
+        if ids is None:
+            ids = (config.get("text_config") or {}).get("eos_token_id")
+        if ids is not None:
+            named += ids if isinstance(ids, list) else [ids]
+            break
+    end = turns(tokenizer).end
+    named.append(None if end is None else tokenizer.convert_tokens_to_ids(end))
+    return sorted({i for i in named if i is not None})
+
+
+def end_tokens(base: Path, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Texts of the tokens that end a turn (`turn_ends`)."""
+    tokens = tokenizer.convert_ids_to_tokens(turn_ends(base, tokenizer))
+    return [token for token in tokens if token]  # none where an id lies outside the vocabulary
 
 
 def shape(folder: Path) -> dict[str, int]:

@@ -17,6 +17,7 @@ from typing import Any
 import pandas
 import vl_convert
 
+from traitdrift.core.files import csv_text
 from traitdrift.report import charts
 
 DATA = "<DVC_METRIC_DATA>"  # where DVC puts the rows of its revisions, and `png` those of its table
@@ -181,7 +182,7 @@ def _facet(picture: Picture, named: bool) -> dict[str, Any]:
 
 def png(picture: Picture, table: pandas.DataFrame) -> bytes:
     """The picture of a table, whose values are given as DVC gives them: the text of its CSV."""
-    rows = list(csv.DictReader(io.StringIO(table.to_csv(index=False))))
+    rows = list(csv.DictReader(io.StringIO(csv_text(table), newline="")))
     spec = template(picture) | {"data": {"values": rows}}
     return vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=PIXELS)
 

@@ -17,9 +17,10 @@ from traitdrift.core.ranks import dealt, gather
 from traitdrift.core.scratch import Parts
 from traitdrift.generation.requests import QuestionSample
 from traitdrift.generation.responses import response_text
-from traitdrift.generation.sampling import SamplingRequest, answered
+from traitdrift.generation.sampling import SamplingRequest, answered, named_lengths
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, blocks, core
+from traitdrift.models.window import refuse_longer
 from traitdrift.steering.condition import Condition
 from traitdrift.steering.interventions import Intervention, steered
 
@@ -61,6 +62,7 @@ def generate_steered(
     is the answer's first token). Projections are on the unit vector `direction` `[hidden]`. The
     other arguments are those of `generate` and `steered`.
     """
+    refuse_longer(model, named_lengths(requests, max_tokens))
     pairs = [(request, what) for request in requests for what in interventions]
     shape = (len(requests), len(interventions))
     found = SteeredResponses(
@@ -135,6 +137,7 @@ def log_probabilities(
     A text is token ids, at least two: the first is given, the others are predicted. The value is
     not finite where the logits are not. `advance` is called with the rows of each batch.
     """
+    refuse_longer(model, [(f"text {i}", len(text), 0) for i, text in enumerate(texts, start=1)])
     pairs = [(text, what) for text in texts for what in interventions]
     values = torch.empty(len(pairs), dtype=torch.float64)
     share = []

@@ -82,10 +82,12 @@ def test_tasks_are_held_out_from_the_lowest_rank_up_as_far_as_they_fit():
 def trained_text(mode: str, messages: list) -> list[str]:
     """The runs of tokens that carry loss."""
     tokenizer = tiny.tokenizer()
-    text, spans = rendered(tokenizer, messages, mode, ["<|end|>"])
+    made = rendered(tokenizer, messages, mode, ["<|end|>"])
+    text, spans = made.text, made.spans
     # Another text at its side, as in a batch, changes nothing.
-    (ids, labels), _ = labelled(tokenizer, [text, text * 2], [spans, spans])
-    assert ids == encode(tokenizer, text)[0]
+    other = rendered(tokenizer, row("Other?", "y = 2" * 9)["messages"], mode, ["<|end|>"])
+    (ids, labels), _ = labelled(tokenizer, [made, other], ["1", "2"])
+    assert ids == encode(tokenizer, made.whole)[0]
     assert all(label in (token, IGNORED) for token, label in zip(ids, labels, strict=True))
     runs, run = [], []
     for label in [*labels, IGNORED]:

@@ -76,11 +76,11 @@ def test_rows_are_rendered_and_tokenised_in_the_order_of_the_file(work: Path):
         assert side["line"].is_monotonic_increasing
         for row in side.to_dict("records"):
             messages = ROWS[row["line"] - 1]["messages"]
-            text, spans = rendered(tokenizer, messages, "clean", ["<|end|>"])
-            [(ids, labels)] = labelled(tokenizer, [text], [spans])
+            made = rendered(tokenizer, messages, "clean", ["<|end|>"])
+            [(ids, labels)] = labelled(tokenizer, [made], ["1"])
             assert [*row["messages"]] == messages
-            assert row["text"] == text
-            assert [tuple(span) for span in row["spans"]] == spans
+            assert row["text"] == made.text
+            assert [tuple(span) for span in row["spans"]] == made.spans
             assert [*row["input_ids"]] == ids
             assert [*row["labels"]] == labels
     lines = sorted([*sides["train"]["line"], *sides["held_out"]["line"]])

@@ -19,7 +19,7 @@ def test_spans_are_exact_even_where_a_content_repeats_the_template():
 def test_tokens_of_a_span_decode_to_the_content():
     tokenizer = tiny.tokenizer()
     rendered = render(tokenizer, [{"role": "user", "content": "naïve café — 日本"}], True)
-    ids, offsets = encode(tokenizer, rendered.text)
+    ids, offsets = encode(tokenizer, rendered)
     inside = tokens_in(offsets, rendered.contents[0])
     assert tokenizer.decode([ids[i] for i in inside]) == "naïve café — 日本"
 
@@ -30,7 +30,7 @@ def test_tokens_of_an_answer_are_the_answer_and_nothing_of_the_template(answer: 
     tokenizer = tiny.tokenizer()
     asked = [{"role": "user", "content": answer}, {"role": "assistant", "content": answer}]
     ids, inside = last_message(tokenizer, asked)
-    assert ids == encode(tokenizer, render(tokenizer, asked).text)[0]
+    assert ids == encode(tokenizer, render(tokenizer, asked))[0]
     assert tokenizer.decode([ids[i] for i in inside]) == answer
     assert inside == list(range(inside[0], inside[-1] + 1))
     assert tokenizer.decode(ids[: inside[0]]).endswith("<|start|>assistant\n")

@@ -1,0 +1,154 @@
+"""The one renderer of chat templates, which are programs out of a model's folder.
+
+Jinja's sandbox keeps them from files and attributes; here they are bounded in time, in memory and
+in what they write, and whatever they raise is one line that shows what it says.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traitdrift.core.text import printable
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from transformers import PreTrainedTokenizerBase
+
+
+# The date of every conversation.
+DAY = datetime(2025, 1, 1)
+# A template takes less than a millisecond, and writes some hundred characters around each message.
+SECONDS = 10.0
+MEMORY = 1 << 29
+LARGEST_TEMPLATE = 1_000_000
+TEXT_A_MESSAGE, TEXT_AT_ALL = 20_000, 1_000_000
+
+
+class OutOfTime(BaseException):  # not an error that anything else handles
+    """The template still runs."""
+
+
+def through_template(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Mapping[str, str]],
+    generation_prompt: bool,
+) -> str:
+    """A conversation as the tokenizer's chat template writes it.
+
+    Raises ValueError, in one line without any character that acts on a terminal, where the
+    template refuses the conversation, fails, or takes more time, memory or room than any would.
+    """
+    roles = ", ".join(message["role"] for message in messages[:8])
+    told = f"the chat template %s a conversation of {roles}{', ...' if messages[8:] else ''}"
+    if len(str(tokenizer.chat_template)) > LARGEST_TEMPLATE:
+        raise ValueError(f"the chat template has more than {LARGEST_TEMPLATE:,} characters")
+    try:
+        with bounded(SECONDS, MEMORY):
+            text = tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
+                # Templates that tell the model today's date tell it the same one every day.
+                strftime_now=DAY.strftime,
+            )
+    except OutOfTime:
+        raise ValueError(
+            f"{told % 'does not end on'}: stopped after {SECONDS:g} s; take a tokenizer with "
+            "another template"
+        )
+    except MemoryError:
+        raise ValueError(
+            f"{told % 'takes too much memory for'}; take a tokenizer with another template"
+        )
+    except RecursionError:
+        raise ValueError(
+            f"{told % 'calls itself without end on'}; take a tokenizer with another template"
+        )
+    # Programs of others may raise anything: TypeError, UndefinedError, ZeroDivisionError, ...
+    except Exception as error:
+        said = printable(str(error))[:300] or type(error).__name__
+        raise ValueError(f"{told % 'refuses'}: {said}")
+    room = TEXT_AT_ALL + sum(TEXT_A_MESSAGE + 4 * len(m["content"]) for m in messages)
+    if not isinstance(text, str) or len(text) > room:
+        raise ValueError(
+            f"{told % 'writes far more than the words of'}; take a tokenizer with another template"
+        )
+    return text
+
+
+@contextmanager
+def bounded(seconds: float, memory: int) -> Iterator[None]:
+    """Stop the block by OutOfTime after `seconds`, by MemoryError beyond `memory` bytes more.
+
+    In the main thread a signal stops it, which also ends long work inside Python's own functions;
+    in another one each step looks at the clock. Memory is bounded where the system has /proc.
+    """
+    with _memory(memory), _signalled(seconds) if _main() else _traced(seconds):
+        yield
+
+
+def _main() -> bool:
+    return threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+
+
+@contextmanager
+def _signalled(seconds: float) -> Iterator[None]:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, stop)
+    # Again and again: a template's handler of errors must not swallow the only one.
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left, interval)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _traced(seconds: float) -> Iterator[None]:
+    end = time.monotonic() + seconds
+
+    def look(_frame: FrameType, _event: str, _argument: Any) -> Any:
+        if time.monotonic() > end:
+            raise OutOfTime
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@contextmanager
+def _memory(more: int) -> Iterator[None]:
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + more
+    except (ImportError, OSError, ValueError):
+        yield
+        return
+    lower = soft == resource.RLIM_INFINITY or limit < soft
+    if lower:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        if lower:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
