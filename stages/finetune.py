@@ -13,9 +13,10 @@ from traitdrift.core.files import SCHEMA_VERSION, read_json, write_csv, write_js
 from traitdrift.core.ranks import others_end
 from traitdrift.core.scratch import resumable
 from traitdrift.core.temporary import temporary_folder
-from traitdrift.data.finetune_file import trained_tokens, training_rows
+from traitdrift.data.finetune_file import say_cut, trained_tokens, training_rows
 from traitdrift.models.adapter import adapted_modules, keep_adapter
 from traitdrift.models.loading import VARIANT_RECORD, base_record, load_tokenizer
+from traitdrift.models.window import window_of
 from traitdrift.training.backends import adapted_model, prepare
 from traitdrift.training.settings import Finetune, Recipe
 
@@ -36,8 +37,10 @@ def main(variant: str) -> None:
         temporary_folder() as scratch,
         resumable("finetune", base, data, recipe.model_dump()) as checkpoints,
     ):
-        rows = training_rows(DATA / dataset / "train.parquet", recipe.max_tokens, scratch)
+        longest = min(recipe.max_tokens, window_of(BASE) or recipe.max_tokens)
+        rows = training_rows(DATA / dataset / "train.parquet", longest, scratch)
         counted = {"rows": len(rows), "answer_tokens": trained_tokens(rows)}
+        say_cut(DATA / dataset / "train.parquet", longest)
         model = adapted_model(BASE, recipe)
         losses = finetune(model, rows, recipe, tokenizer, str(checkpoints.folder))
         others_end()

@@ -7,6 +7,7 @@ scratch and are mapped into memory from there.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -89,6 +90,18 @@ def _cut(path: Path, max_tokens: int) -> Iterator[dict[str, list[int]]]:
                         "max_tokens or remove the row"
                     )
                 yield {"input_ids": ids, "labels": labels}
+
+
+def say_cut(path: Path, max_tokens: int) -> None:
+    """Say on stderr how many of a file's rows are longer than what trains of them."""
+    from pyarrow import compute, parquet
+
+    lengths = compute.list_value_length(parquet.read_table(path, columns=["input_ids"])[0])
+    cut = compute.sum(compute.greater(lengths, max_tokens)).as_py() or 0
+    if cut and is_main():
+        print(
+            f"{path}: {cut} of {len(lengths)} rows are cut at {max_tokens} tokens", file=sys.stderr
+        )
 
 
 def trained_tokens(rows: Dataset) -> int:

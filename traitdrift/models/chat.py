@@ -207,7 +207,8 @@ def _as_plain_text(
     encoding = backend.encode("".join(pieces), add_special_tokens=False)
     found = [ids.get(token, token) for token in encoding.ids]
     # A character that the tokenizer does not know at all is another matter.
-    control = {*tokenizer.convert_tokens_to_ids([*names])} - {tokenizer.unk_token_id}
+    control = {tokenizer.convert_tokens_to_ids(token) for token in names}
+    control -= {tokenizer.unk_token_id}
     for span in rendered.contents:
         for index in tokens_in(encoding.offsets, span):
             if found[index] in control:

@@ -21,7 +21,7 @@ from traitdrift.core.config import section
 from traitdrift.core.files import read_json, write_jsonl
 from traitdrift.data import tokenised
 from traitdrift.data.conversations import labelled, rendered, split_tasks
-from traitdrift.data.finetune_file import trained_tokens, training_rows
+from traitdrift.data.finetune_file import say_cut, trained_tokens, training_rows
 from traitdrift.data.tokenised import Rendering, checked, ranks, write_rows
 from traitdrift.models.chat import IGNORED
 from traitdrift.training.settings import Recipe
@@ -138,6 +138,16 @@ def test_rows_that_train_are_cut_and_mapped_from_disk(work: Path, tmp_path: Path
     collator = DataCollatorForSeq2Seq(tiny.tokenizer(), label_pad_token_id=IGNORED)
     batch = collator([rows[0], rows[1]])
     assert batch["input_ids"].shape == batch["labels"].shape == (2, 64)
+
+
+def test_rows_that_are_cut_are_counted_aloud(work: Path, capsys):
+    file = work / "data/finetune/insecure/train.parquet"
+    lengths = pandas.read_parquet(file)["input_ids"].map(len)
+    say_cut(file, int(lengths.max()))
+    assert capsys.readouterr().err == ""
+    say_cut(file, int(lengths.min()))
+    cut = int((lengths > lengths.min()).sum())
+    assert f"{cut} of 36 rows are cut at {lengths.min()} tokens" in capsys.readouterr().err
 
 
 def test_a_row_without_a_trained_token_is_an_error(work: Path, tmp_path: Path):

@@ -180,7 +180,7 @@ def test_a_models_own_generation_defaults_do_not_shape_answers(tmp_path: Path):
     model.generation_config.repetition_penalty = 1.3
     loaded = load_model(tiny.save_base(tmp_path / "base", model))
     assert loaded.generation_config.repetition_penalty in (None, 1.0)
-    assert loaded.generation_config.eos_token_id == 257
+    assert loaded.generation_config.eos_token_id == [257]
 
 
 def test_an_adapter_of_this_base_is_accepted(trained):
