@@ -96,7 +96,8 @@ def refuse_outside_embedding(folder: Path, tokenizer: PreTrainedTokenizerBase) -
 def _of_template(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     try:
         asked: Message = {"role": "user", "content": "a"}
-        text = render(tokenizer, [asked, {"role": "assistant", "content": "a"}]).text
-        return encode(tokenizer, text + render(tokenizer, [asked], generation_prompt=True).text)[0]
+        answered = render(tokenizer, [asked, {"role": "assistant", "content": "a"}])
+        prompt = render(tokenizer, [asked], generation_prompt=True)
+        return [*encode(tokenizer, answered)[0], *encode(tokenizer, prompt)[0]]
     except ValueError:
         return []  # it is refused where a conversation is rendered

@@ -26,9 +26,9 @@ def window(config: Any) -> int | None:
 
 def window_of(base: Path) -> int | None:
     """The same of a model's folder."""
-    from transformers import AutoConfig
+    from traitdrift.models.from_files import config_of
 
-    return window(AutoConfig.from_pretrained(base))
+    return window(config_of(base))
 
 
 def refuse_longer(model: PreTrainedModel, lengths: Iterable[tuple[str, int, int]]) -> None:
