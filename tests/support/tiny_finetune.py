@@ -43,8 +43,6 @@ def rows() -> Dataset:
         ]
         for i in range(64)
     ]
-    texts, spans = zip(
-        *(rendered(tokenizer, c, "clean", ["<|end|>"]) for c in conversations), strict=True
-    )
-    made = labelled(tokenizer, texts, spans)
+    texts = [rendered(tokenizer, c, "clean", ["<|end|>"]) for c in conversations]
+    made = labelled(tokenizer, texts, ["row"] * len(texts))
     return Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in made])
