@@ -94,14 +94,17 @@ def _cut(path: Path, max_tokens: int) -> Iterator[dict[str, list[int]]]:
 
 def say_cut(path: Path, max_tokens: int) -> None:
     """Say on stderr how many of a file's rows are longer than what trains of them."""
-    from pyarrow import compute, parquet
+    from pyarrow import compute
+    from pyarrow.parquet import ParquetFile
 
-    lengths = compute.list_value_length(parquet.read_table(path, columns=["input_ids"])[0])
-    cut = compute.sum(compute.greater(lengths, max_tokens)).as_py() or 0
+    cut, rows = 0, 0
+    with ParquetFile(path) as file:
+        for batch in file.iter_batches(ROWS_A_GROUP, columns=["input_ids"]):
+            longer = compute.greater(compute.list_value_length(batch[0]), max_tokens)
+            cut, rows = cut + (compute.sum(longer).as_py() or 0), rows + len(batch)
     if cut and is_main():
-        print(
-            f"{path}: {cut} of {len(lengths)} rows are cut at {max_tokens} tokens", file=sys.stderr
-        )
+        told = f"{path}: {cut} of {rows} rows are cut at {max_tokens} tokens"
+        print(told, file=sys.stderr)
 
 
 def trained_tokens(rows: Dataset) -> int:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitdrift.core.text import printable
@@ -138,7 +137,8 @@ def _memory(more: int) -> Iterator[None]:
     try:
         import resource
 
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        with open("/proc/self/statm", "rb", buffering=0) as file:  # for each row that trains
+            pages = int(file.read(64).split()[0])
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         limit = pages * os.sysconf("SC_PAGE_SIZE") + more
     except (ImportError, OSError, ValueError):
