@@ -19,9 +19,10 @@ from traitdrift.activations.positions import TokenizedConversation
 from traitdrift.core.files import write_json
 from traitdrift.generation.sampling import SamplingRequest, generate
 from traitdrift.interop.fingerprint import base_digest
-from traitdrift.models import quantisation
+from traitdrift.models import footprint, quantisation
 from traitdrift.models.adapter import keep_adapter
 from traitdrift.models.chat import IGNORED
+from traitdrift.models.from_files import outline
 from traitdrift.models.loading import VARIANT_RECORD, base_record, load_model
 from traitdrift.training.backends import adapted_model
 from traitdrift.training.lora import finetune
@@ -46,7 +47,7 @@ def test_a_quantised_base_is_read_asked_and_trained(wide: Path, tmp_path: Path, 
     config, footing = model.config, model.get_memory_footprint()
     assert quantisation.of_config(config) == way
     assert base_digest(model) == base_record(base)["digest"] != base_record(wide)["digest"]
-    said = footprint.weights_size(footprint.outline(whole.config), "bfloat16", way)
+    said = footprint.weights_size(outline(whole.config), "bfloat16", way)
     assert said == pytest.approx(footing, rel=0.1)
 
     read = [
