@@ -54,8 +54,9 @@ def test_deps_hold_exactly_the_import_closure(name: str):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_command_runs_the_module_of_that_name(name: str):
-    words = body(name)["cmd"].split()
-    assert words[words.index("-m") + 1] == f"stages.{name}"
+    """And holds nothing of params.yaml, which is not to reach a shell: DVC names the cell."""
+    runner = body(name)["cmd"].removesuffix(f" -m stages.{name}")
+    assert runner in ("python", r"\${LAUNCH:-python}")
 
 
 @pytest.mark.parametrize("name", STAGES)

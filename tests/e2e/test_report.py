@@ -241,7 +241,7 @@ def test_a_figure_opens_its_trace_and_escape_closes_it(shown: Opened):
         "metrics/compare/insecure.json",
         "code_mode.chosen.positive.base.value",
         "1.5",
-        "python -m stages.compare insecure",
+        "python -m stages.compare",
         "compare.seed",
         "stages/compare.py",
         "capture_prompts@base",
@@ -252,7 +252,7 @@ def test_a_figure_opens_its_trace_and_escape_closes_it(shown: Opened):
     panel.locator('summary:has(b:text-is("vectors"))').click()
     expect(panel).to_contain_text("0.125")
     panel.get_by_role("button", name="data/activations/base").first.click()
-    expect(panel).to_contain_text("python -m stages.capture_prompts base")
+    expect(panel).to_contain_text("python -m stages.capture_prompts")
     shown.page.keyboard.press("Escape")
     assert not panel.is_visible()
 

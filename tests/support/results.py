@@ -219,9 +219,9 @@ def write_lock(root: Path, variants: Sequence[str]) -> None:
         return [{"path": p, "hash": "md5", "md5": f"{len(p):032x}", "size": len(p)} for p in paths]
 
     def stage(name: str, deps: list[str], outs: list[str], params: dict | None = None) -> dict:
-        module, _, cell = name.partition("@")
+        module = name.partition("@")[0]
         code = [f"stages/{module}.py", "traitdrift/core/files.py"]
-        entry = {"cmd": f"python -m stages.{module} {cell}".strip(), "deps": files(*deps, *code)}
+        entry = {"cmd": f"python -m stages.{module}", "deps": files(*deps, *code)}
         if params:
             entry["params"] = {"params.yaml": params}
         return entry | {"outs": files(*outs)}

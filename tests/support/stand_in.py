@@ -2,14 +2,15 @@
 
 Into every output goes a digest of the stage's name, parameters and dependencies. So an output
 changes exactly if something that dvc.yaml says it is made from has changed. As a program this file
-takes the place of `python` in `python -m stages.NAME CELL...`, and reads what the stages declare
-from wiring.json.
+takes the place of `python` in `python -m stages.NAME`, and reads what the stages declare from
+wiring.json.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -27,6 +28,6 @@ def write(name: str, params: list, deps: list[str], outs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _, _, module, *cell = sys.argv
-    name = "@".join([module.removeprefix("stages."), *["-".join(cell)][: len(cell)]])
+    name = os.environ["DVC_STAGE"]
+    assert name.partition("@")[0] == sys.argv[2].removeprefix("stages.")
     write(name, **json.loads(Path("wiring.json").read_text())[name])

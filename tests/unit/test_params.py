@@ -7,6 +7,7 @@ from copies import set_params
 
 from traitdrift.params import read
 
+FILE = {"file": "x.jsonl", "render": "clean"}
 ENDPOINT = {
     **{"backend": "endpoint", "url": "http://localhost:8000/v1", "source": "x.yaml"},
     **{"samples": 1, "temperature": 1.0, "max_tokens": 9, "seed": 0},
@@ -65,6 +66,15 @@ def changed(tmp_path: Path, key: str, value: object) -> Path:
             "respond_questions.models: 'nobody' is not one of base",
         ),
         ("steer.layer", -1, "steer.layer: -1: "),
+        ("models.smollm2.id", "-r==x", "models.smollm2.id: '-r==x': "),
+        ("models.smollm2.id", "x==1\n", "models.smollm2.id: 'x==1\\n': "),
+        ("models.qwen_7b.id", "--help/x", "models.qwen_7b.id: '--help/x': "),
+        ("models.qwen_7b.revision", "-x", "models.qwen_7b.revision: '-x': "),
+        ("datasets.secure.file", "s3://bucket/x", "datasets.secure.file: 's3://bucket/x': an add"),
+        ("datasets.secure.file", "a\nb", "datasets.secure.file: 'a\\nb': "),
+        ("respond_questions.source", "http://x/y", "respond_questions.source: 'http://x/y': an ad"),
+        ("datasets", {"a b; touch F": FILE}, "datasets.a b; touch F.[key]: 'a b; touch F': "),
+        ("datasets", {"../x": FILE}, "datasets.../x.[key]: '../x': "),
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(tmp_path: Path, key: str, value: object, told: str):

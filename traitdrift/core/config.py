@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -13,12 +14,30 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 PARAMS = Path("params.yaml")
 
+
+def no_address(path: str) -> str:
+    """A path as it is; a fault for an address, which DVC would ask another machine for."""
+    if "://" in path:
+        raise PydanticCustomError("address", "an address; name a file or folder on this machine")
+    return path
+
+
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+# As they stand on the hub; none begins as an option of a command does.
+HubId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?$")
+]
+Revision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")]
+# A path that is shown, hashed and opened: printable, and no address of another machine.
+PathText = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1), AfterValidator(no_address)
+]
 Position = Annotated[
     str,
     StringConstraints(pattern=r"^(prompt_last|prompt_mean|response_mean|response_first_[1-9]\d*)$"),

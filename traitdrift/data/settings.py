@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from traitdrift.core.config import Count, Section, Seed, Share
+from traitdrift.core.config import Count, HubId, PathText, Revision, Section, Seed, Share
 
 
 class Synthesize(Section):
@@ -17,16 +17,16 @@ class Synthesize(Section):
 class HubRows(Section):
     """One split of a data set on the Hugging Face hub."""
 
-    id: str
+    id: HubId
     config: str | None = None
-    revision: str = "main"
+    revision: Revision = "main"
     split: str = "train"
 
 
 class Dataset(Section):
     """A file of conversations; `rows` and `roles` are what it must hold, where that is known."""
 
-    file: str
+    file: PathText
     render: Literal["clean", "published"]
     rows: Count | None = None
     roles: Annotated[list[Literal["system", "user", "assistant"]], Field(min_length=1)] | None = (

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from traitdrift.core.config import Count, Id, Section, Seed, Temperature
+from traitdrift.core.config import Count, Id, PathText, Section, Seed, Temperature
 from traitdrift.endpoint.settings import EndpointSettings
 
 
 class Asked(Section):
     """What is asked, and how answers are sampled, whoever answers."""
 
-    source: str
+    source: PathText
     samples: Count
     temperature: Temperature
     max_tokens: Count

