@@ -12,6 +12,7 @@ from traitdrift.core.ending import Ended, Ending
 from traitdrift.core.first_calls import settle_elementwise
 from traitdrift.core.ranks import is_main
 from traitdrift.core.text import printable
+from traitdrift.core.writing import complaint
 
 # DVC tells a command by this variable which stage it is, `dataset@insecure`. The cell is taken from
 # there and stands in no command of dvc.yaml, for a command is a text that a shell reads, and a key
@@ -24,8 +25,9 @@ def run(recipe: Callable[..., None]) -> None:
     """Run a stage's recipe with the cells named on the command line, or else by DVC.
 
     Wrong input is a ValueError or OSError: one line on stderr, signs that act on a terminal
-    shown as escapes, and exit code 1. Set TRAITDRIFT_DEBUG=1 to see where it was raised. A signal
-    that ends the stage is one line too, and exit code 128 and its number.
+    shown as escapes, and exit code 1; so is a full disk, by whatever name it comes. Set
+    TRAITDRIFT_DEBUG=1 to see where it was raised. A signal that ends the stage is one line too,
+    and exit code 128 and its number.
     """
     module = recipe.__module__
     if module == "__main__":
@@ -41,15 +43,29 @@ def run(recipe: Callable[..., None]) -> None:
             _ending.at_work = True
         refuse_other_cells(cells, wanted)
         recipe(*cells)
-    except (ValueError, OSError, RecursionError, MemoryError) as error:
-        if os.environ.get("TRAITDRIFT_DEBUG"):
+    except Exception as error:
+        line = one_line(error)
+        if line is None or os.environ.get("TRAITDRIFT_DEBUG"):
             raise
-        say(stage, cells, str(error) or f"{type(error).__name__} of Python; see TRAITDRIFT_DEBUG")
+        say(stage, cells, line)
         raise SystemExit(1) from None
     except Ended as end:
         if is_main():
             say(stage, cells, end.why)
         raise SystemExit(end.code) from None
+
+
+def one_line(error: Exception) -> str | None:
+    """What is said of wrong input and of a system that refuses; None for a fault of this code."""
+    if isinstance(error, OSError) and error.errno is None and str(error):
+        return str(error)  # which says already what helps
+    if found := complaint(error):
+        return found
+    if isinstance(error, MemoryError):
+        return "not enough memory; `python -m traitdrift plan` says what each stage needs"
+    if isinstance(error, RecursionError):
+        return "an input is nested too deeply; TRAITDRIFT_DEBUG=1 shows where it was read"
+    return str(error) if isinstance(error, (ValueError, OSError)) else None
 
 
 def say(stage: str, cells: list[str], what: str) -> None:

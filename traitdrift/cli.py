@@ -355,10 +355,12 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError, ModuleNotFoundError) as error:
+        from traitdrift.core.text import printable
+
         if os.environ.get("TRAITDRIFT_DEBUG"):
             raise
         said = missing(error) if isinstance(error, ModuleNotFoundError) else str(error)
-        print(f"traitdrift: {' '.join(said.split())}", file=sys.stderr)
+        print(f"traitdrift: {printable(said)}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

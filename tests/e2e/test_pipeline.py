@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -139,7 +140,7 @@ def test_every_file_a_stage_opens_is_declared(smoke):
     stages = {name.removeprefix("stages.") for name, _, _ in seen}
     assert stages == set(declared)
     for name, mode, path in seen:
-        path = path.removesuffix(".part").replace("/base.part/", "/base/")
+        path = re.sub(r"/\.([^/]*)\.\d+-[0-9a-f]{8}\.part", r"/\1", path)
         if path.endswith(".pyc") or "__pycache__" in path:
             continue
         if path.startswith(".scratch/"):  # finished parts of the stage itself, gone when it is done

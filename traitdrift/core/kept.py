@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from traitdrift.core.files import text_digest
+from traitdrift.core.writing import telling_where
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -50,10 +51,11 @@ class Kept(Generic[T]):
 
     def keep(self, key: str, reply: T) -> None:
         """Add a reply to the file, at once."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"key": key, **asdict(reply)}) + "\n"
-        with self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write("\n" + line if self.torn else line)
+        with telling_where(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write("\n" + line if self.torn else line)
         self.torn = False
         self.known[key] = reply
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from traitdrift.core.files import replacing
+from traitdrift.core.writing import replacing
 from traitdrift.data.settings import HubRows
 
 # What a data set is made of: its card says which files are of which config and split.

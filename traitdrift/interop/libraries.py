@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from traitdrift.core.files import replacing
+from traitdrift.core.writing import replacing
 from traitdrift.vectors.file import Vectors
 
 if TYPE_CHECKING:

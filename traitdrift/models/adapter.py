@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traitdrift.core.files import replacing, stored_tensors, weights_digest, write_json
+from traitdrift.core.files import stored_tensors, weights_digest, write_json
 from traitdrift.core.outside import inside, json_object
 from traitdrift.core.safetensors_header import read_header
+from traitdrift.core.writing import replacing
 from traitdrift.models.adapter_config import (
     CONFIG,
     SILENT,

@@ -6,7 +6,6 @@ Profile: Provenance Run Crate 0.5 (https://w3id.org/ro/wfrun/provenance/0.5) on 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from rocrate.model import ComputationalWorkflow, ComputerLanguage, ContextEntity
 from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
+from traitdrift.core.writing import replacing_folder
 from traitdrift.provenance.lockfile import File, Step, holds, makers, upstream
 from traitdrift.provenance.verify import check, files, leaves, md5, parameters
 
@@ -74,13 +74,8 @@ def write_crate(
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise ValueError(f"{into}: there already; name a new or an empty folder")
     crate = _crate(upstream(steps, target), target, root, held, commit)
-    scratch = into.with_name(into.name + ".part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
+    with replacing_folder(into) as scratch:
         crate.write(scratch)
-        scratch.replace(into)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _crate(

@@ -17,7 +17,7 @@ from typing import Any
 import pandas
 import vl_convert
 
-from traitdrift.core.files import csv_text
+from traitdrift.core.files import csv_text, write_text
 from traitdrift.report import charts
 
 DATA = "<DVC_METRIC_DATA>"  # where DVC puts the rows of its revisions, and `png` those of its table
@@ -194,6 +194,6 @@ def write_templates(folder: Path) -> list[str]:
         path = folder / f"{name}.json"
         text = json.dumps(template(picture), indent=1, ensure_ascii=False) + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8", newline="\n")
+            write_text(path, text)
             changed.append(name)
     return changed

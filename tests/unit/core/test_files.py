@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 from traitdrift.core.files import (
     load_tensors,
     read_tables,
-    replacing,
     save_tensors,
     weights_digest,
     write_json,
 )
+from traitdrift.core.writing import replacing
 
 
 def test_tensors_come_back_with_their_description_and_the_same_bytes(tmp_path: Path):

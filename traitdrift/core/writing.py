@@ -1,0 +1,154 @@
+"""The one way of writing: beside the place, to the disk, and then into the place as a whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+# What a system says when it cannot write, and what helps.
+HELP = {
+    errno.ENOSPC: "free space on that disk",
+    errno.EDQUOT: "free space within your quota",
+    errno.EFBIG: "raise the limit of the size of files (`ulimit -f`)",
+    errno.EROFS: "it is mounted read-only; mount it writable",
+    errno.EACCES: "give yourself the right to write there",
+    errno.EPERM: "give yourself the right to write there",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
+    errno.ENFILE: "the system has too many files open; end other programs",
+    errno.EIO: "look at the disk",
+    errno.ENAMETOOLONG: "shorten the name",
+}
+# Beside the place that it is for; the number is that of the process that writes it.
+SCRATCH = re.compile(r"\..*\.(\d+)-[0-9a-f]{8}\.part", re.DOTALL)
+_swept: set[Path] = set()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a scratch path beside `path` that takes its place only if the block succeeds.
+
+    What takes the place is on the disk: a machine that loses power has the old file or the new.
+    Raises OSError with the path and what helps where the system cannot write it.
+    """
+    scratch = _beside(path)
+    try:
+        with telling_where(path, scratch):
+            _make_room(path.parent)
+            yield scratch
+            _settle(scratch)
+            os.replace(scratch, path)
+            _settle(path.parent)
+    finally:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder with all that it holds; the scratch folder is there, and empty."""
+    scratch, old = _beside(path), _beside(path)
+    try:
+        with telling_where(path, scratch):
+            _make_room(path.parent)
+            scratch.mkdir()
+            yield scratch
+            for file in scratch.rglob("*"):
+                _settle(file)
+            if path.exists():
+                path.rename(old)  # a folder that holds something is not replaced in one step
+            scratch.rename(path)
+            _settle(path.parent)
+    finally:
+        for left in (scratch, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name[:60]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def _make_room(folder: Path) -> None:
+    """Make the folder, and once in a process remove what killed ones left half-written in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    for left in folder.iterdir():
+        if (named := SCRATCH.fullmatch(left.name)) and not _runs(int(named[1])):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _settle(path: Path) -> None:
+    """Have the system write to the disk what it holds of a file, or a folder's list of files."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of a kind that knows no such thing
+            raise
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def telling_where(path: Path, *scratch: Path) -> Iterator[None]:
+    """Where the system cannot write, an OSError that names the path, and what helps."""
+    try:
+        yield
+    except Exception as error:
+        refusal = refused(error)
+        if refusal is None:
+            raise
+        number, named = refusal
+        own = any(named.startswith(str(one)) for one in (path, *scratch))
+        if named and not own and named not in map(str, path.parents):
+            raise
+        raise OSError(f"{path}: cannot be written ({os.strerror(number)}); {HELP[number]}")
+
+
+def complaint(error: BaseException) -> str | None:
+    """What to say of an exception that comes of the system's refusal to open or write a file."""
+    refusal = refused(error)
+    if refusal is None:
+        return None
+    number, named = refusal
+    return f"{named or 'a temporary file'}: {os.strerror(number)}; {HELP[number]}"
+
+
+def refused(error: BaseException) -> tuple[int, str] | None:
+    """The system's error number behind an exception, if it is one of `HELP`, and the file's name.
+
+    Libraries hide it: in what they raised it from, or (Rust's) in the text.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in HELP:
+            return seen.errno, str(seen.filename or "")
+        told = re.search(r"\(os error (\d+)\)", str(seen)) if _rusts(seen) else None
+        if told and int(told[1]) in HELP:
+            return int(told[1]), ""
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _rusts(error: BaseException) -> bool:
+    return type(error).__name__ == "SafetensorError"
