@@ -50,9 +50,11 @@ def run(recipe: Callable[..., None]) -> None:
         say(stage, cells, line)
         raise SystemExit(1) from None
     except Ended as end:
-        if is_main():
-            say(stage, cells, end.why)
-        raise SystemExit(end.code) from None
+        end.ending.tell()
+        raise SystemExit(end.ending.code) from None
+    finally:
+        if _ending:
+            _ending.at_work = False
 
 
 def one_line(error: Exception) -> str | None:

@@ -21,8 +21,7 @@ AUDIT = """
 import os, sys
 log = os.environ.get("AUDIT_LOG")
 if log and "stages." in " ".join(sys.orig_argv):
-    here, (module, *cell) = os.getcwd() + os.sep, sys.orig_argv[sys.orig_argv.index("-m") + 1:]
-    name = "@".join([module, *["-".join(cell)][:len(cell)]])
+    here, name = os.getcwd() + os.sep, "stages." + os.environ["DVC_STAGE"]
     def hook(event, arguments):
         if event == "open" and isinstance(arguments[0], str):
             path = os.path.abspath(arguments[0])

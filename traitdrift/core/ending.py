@@ -9,11 +9,9 @@ the exception, and one whose `dvc` was killed, which would go on beside its reru
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,26 +23,25 @@ GRACE = 4.0  # seconds in which a stage may close what is open
 LOOK = 0.2  # seconds from one look at the parents to the next
 # Those that end a process; where they are ignored (`nohup`, a shell's background), they stay so.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-PDEATHSIG = 1  # of Linux' prctl
 
 
 class Ended(BaseException):
     """Raised in the main thread; no Exception, for that is caught where attempts may fail."""
 
-    def __init__(self, why: str, code: int):
-        super().__init__(why)
-        self.why = why
-        self.code = code
+    def __init__(self, ending: Ending):
+        super().__init__(ending.why)
+        self.ending = ending
 
 
 class Ending:
-    """What is known of a process' end. `told` is called with why, once."""
+    """What is known of a process' end. `say` is called with why, once."""
 
-    def __init__(self, told: Callable[[str], None]):
-        self.told = told
+    def __init__(self, say: Callable[[str], None]):
+        self.say = say
+        self.said = False
         self.process = os.getpid()
         self.at_work = False  # whether there is anything to be closed
+        self.raised = False
         self.why, self.code = "", 0
         self.until: float | None = None
         self.stage = os.environ.get("DVC_STAGE")
@@ -67,12 +64,12 @@ class Ending:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        first = not self.why
         self.know(number)
         if not self.at_work:
             self.leave()
-        if first:
-            raise Ended(self.why, self.code)
+        if not self.raised:  # a second signal does not disturb what the first one closes
+            self.raised = True
+            raise Ended(self)
 
     def know(self, number: int) -> None:
         if not self.why:
@@ -93,9 +90,16 @@ class Ending:
             if self.until is not None and time.monotonic() > self.until:
                 self.leave()
 
+    def tell(self) -> None:
+        """Say why this process ends."""
+        if not self.said:
+            self.said = True
+            with contextlib.suppress(OSError):  # whoever read it may be gone
+                self.say(self.why)
+
     def leave(self) -> None:
         """End this process and what it has started, at once."""
-        self.told(self.why)
+        self.tell()
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
@@ -119,9 +123,3 @@ def alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def with_parent() -> None:
-    """In a new process before its program begins: end when the thread that started it ends."""
-    if LIBC:
-        LIBC.prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)

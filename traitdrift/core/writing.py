@@ -24,6 +24,8 @@ HELP = {
     errno.EIO: "look at the disk",
     errno.ENAMETOOLONG: "shorten the name",
 }
+# What numpy and torch say where less was written than they had.
+SHORT = re.compile(r"requested and \d+ written|unexpected pos \d+ vs \d+|basic_ios::clear")
 # Beside the place that it is for; the number is that of the process that writes it.
 SCRATCH = re.compile(r"\..*\.(\d+)-[0-9a-f]{8}\.part", re.DOTALL)
 _swept: set[Path] = set()
@@ -137,18 +139,18 @@ def complaint(error: BaseException) -> str | None:
 def refused(error: BaseException) -> tuple[int, str] | None:
     """The system's error number behind an exception, if it is one of `HELP`, and the file's name.
 
-    Libraries hide it: in what they raised it from, or (Rust's) in the text.
+    Libraries hide it: in what they raised it from, in the text, or they keep that they could not
+    write all and lose why; that is counted as a lack of space.
     """
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in HELP:
-            return seen.errno, str(seen.filename or "")
-        told = re.search(r"\(os error (\d+)\)", str(seen)) if _rusts(seen) else None
-        if told and int(told[1]) in HELP:
-            return int(told[1]), ""
+            return seen.errno, str(seen.filename2 or seen.filename or "")
+        if type(seen).__name__ == "SafetensorError":
+            told = re.search(r"\(os error (\d+)\)", str(seen))
+            if told and int(told[1]) in HELP:
+                return int(told[1]), ""
+        if isinstance(seen, (OSError, RuntimeError)) and SHORT.search(str(seen)):
+            return errno.ENOSPC, ""
         seen = seen.__cause__ or seen.__context__
     return None
-
-
-def _rusts(error: BaseException) -> bool:
-    return type(error).__name__ == "SafetensorError"
