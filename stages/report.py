@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
 from stages import run
 from traitdrift.core.files import read_json, read_jsonl, read_table, read_tables, write_text
+from traitdrift.core.yaml_text import read_yaml
 from traitdrift.params import read
 from traitdrift.provenance.lockfile import lock_at
 from traitdrift.report.contents import Results, report
@@ -51,9 +50,7 @@ def main() -> None:
         tokens={variant: tokens(variant) for variant in variants},
         base=read_json(TOKENS / "base/scales.json")["base"],
     )
-    stages = YAML(typ="safe", pure=True).load(Path("dvc.yaml").read_text(encoding="utf-8"))[
-        "stages"
-    ]
+    stages = read_yaml(Path("dvc.yaml"))["stages"]
     steps = behind(current(lock_at(Path()), stages, dict(params)), MADE_FROM)
     write_text(OUT, report(found, params, steps, stages))
 

@@ -81,8 +81,6 @@ _DATA_TAG = re.compile(
     r"bibtex|csv|diff|env|ini|json|json5|jsonc|jsonl|katex|latex|math|mermaid|"
     r"properties|svg|tex|toml|tsv|xml|yaml|yml"
 )
-# Answers are a few thousand characters long; far longer ones are not worth a parse as a whole.
-_PARSE_LIMIT = 40_000
 # Unclear lines that lean on fewer strong ones than this share are not taken for code.
 _STRONG_SHARE = 0.3
 
@@ -142,8 +140,6 @@ def _settle(marks: list[_Mark]) -> list[_Mark]:
 
 def _parse(source: str) -> ast.Module | None:
     """Parse Python source; None for anything that the parser rejects or cannot hold."""
-    if len(source) > _PARSE_LIMIT:
-        return None
     try:
         return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -193,11 +189,11 @@ _ARITHMETIC = (
 
 def _is_program(tree: ast.Module, source: str) -> bool:
     """Tell whether parsed text does more than name things, count or state an equation."""
-    rows = source.split("\n")
+    rows = [row.encode() for row in source.split("\n")]
     return any(_is_code_sign(node, rows) for node in ast.walk(tree))
 
 
-def _is_code_sign(node: ast.AST, rows: list[str]) -> bool:
+def _is_code_sign(node: ast.AST, rows: list[bytes]) -> bool:
     """Tell whether one node of a tree is found in programs but not in sentences or mathematics."""
     if type(node) in _ALWAYS_CODE:
         return True
@@ -248,13 +244,13 @@ def _is_technical(value: ast.expr) -> bool:
     return False
 
 
-def _is_program_call(node: ast.Call, rows: list[str]) -> bool:
+def _is_program_call(node: ast.Call, rows: list[bytes]) -> bool:
     """Tell a call from a word with a bracket after it ("Paris (France)") and from ``f(3)``."""
     end_row, end_column = node.func.end_lineno, node.func.end_col_offset
     if end_row is None or end_column is None:
         return False
     # Columns count bytes, and a space before the bracket is a habit of prose.
-    if rows[end_row - 1].encode()[end_column : end_column + 1] != b"(":
+    if rows[end_row - 1][end_column : end_column + 1] != b"(":
         return False
     if isinstance(node.func, ast.Name) and node.func.id in _BUILTIN_CALLS:
         return True
@@ -423,6 +419,9 @@ _STOP_WORD = re.compile(
     r"she|so|that|the|their|they|this|to|was|we|were|will|would|you|your"
 )
 _LINE_END = 100
+# Characters of a line that are read: what a line is shows long before, and one of a whole answer's
+# length would cost more time than all else.
+_LINE_READ = 1000
 _BLOCK_OPENER = re.compile(r"(?:if|while|for|with|async|match)\b(?:.*:$|.*[(\[=<>].*[^:{;]$)")
 
 
@@ -431,7 +430,7 @@ def _mark_lines(lines: list[str]) -> list[_Mark]:
     marks: list[_Mark] = []
     closer = ""
     for raw in lines:
-        line = " ".join(raw.split())
+        line = " ".join(raw[:_LINE_READ].split())
         if closer:
             marks.append(_Mark.CODE if closer.startswith("<") else _Mark.FOLLOWS)
             closer = "" if closer in line.lower() else closer

@@ -19,6 +19,8 @@ from traitdrift.behaviour.refusal import refuses
 from traitdrift.stats.resampling import wilson_interval
 
 Outcome = Literal["code", "refusal", "prose"]
+# Characters of an answer that are read: some 5,000 tokens, a time of parsing that nobody notices.
+READ = 20_000
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
@@ -49,6 +51,9 @@ def classify(answer: str) -> Outcome:
     is a refusal only if no answer follows it. Words in quotation marks, dialogues, verse and
     personal letters are not the writer's own refusal. Only refusals in English are known.
 
+    The first 20,000 characters of what is not JSON are read, and of a line the first 1,000: so the
+    time that an answer takes is bounded, whatever a model wrote.
+
     *Prose* is everything else. This includes the empty answer, degenerate text, and data by
     itself: JSON alone is a format that a prompt may ask for, not a program. Such JSON is still a
     refusal if the strings in it refuse.
@@ -57,7 +62,7 @@ def classify(answer: str) -> Outcome:
     values = _json_strings(text)
     if values is not None:
         return "refusal" if refuses(values) else "prose"
-    parts = split_fences(text)
+    parts = split_fences(text[:READ])
     with warnings.catch_warnings():
         # Parsing text with stray backslashes or odd comparisons would warn on every answer.
         warnings.simplefilter("ignore")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from traitdrift.core.config import MethodName, Position, Section, Seed, Share
+from traitdrift.core.config import Draws, MethodName, Position, Section, Seed, Share
 
 
 class Compare(Section):
     study_method: MethodName
     study_position: Position
-    resamples: Annotated[int, Field(ge=100)]
-    permutations: Annotated[int, Field(ge=100)]
+    resamples: Draws
+    permutations: Draws
     confidence: Share
     seed: Seed
 

@@ -15,10 +15,12 @@ from pydantic import (
     ValidationError,
 )
 from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+
+from traitdrift.core.text import printable
+from traitdrift.core.yaml_text import read_yaml
 
 PARAMS = Path("params.yaml")
+LARGEST = 1_000_000  # bytes of it
 
 
 def no_address(path: str) -> str:
@@ -43,9 +45,13 @@ Position = Annotated[
     StringConstraints(pattern=r"^(prompt_last|prompt_mean|response_mean|response_first_[1-9]\d*)$"),
 ]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+# Upper bounds are far above any use, and below what would go on for ever.
+MOST = 100_000_000
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Samples = Annotated[int, Field(ge=1, le=100_000)]  # of each question
+Draws = Annotated[int, Field(ge=100, le=10_000_000)]  # of a bootstrap or a permutation test
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Temperature = Annotated[float, Field(ge=0)]
+Temperature = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Dtype = Literal["bfloat16", "float16", "float32"]
 Quantise = Literal["none", "4bit", "8bit"]
 MethodName = Literal["mean_diff", "probe", "gradient", "pca_diff", "ica", "random"]
@@ -54,7 +60,7 @@ MethodName = Literal["mean_diff", "probe", "gradient", "pca_diff", "ica", "rando
 class Section(BaseModel):
     """A mapping of params.yaml: unknown keys and values of another type are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def section(kind: Any, key: str, path: Path = PARAMS) -> Any:
@@ -76,14 +82,8 @@ def section(kind: Any, key: str, path: Path = PARAMS) -> Any:
 
 
 def load(path: Path) -> Any:
-    """What a params.yaml holds, by YAML 1.2, in which `1e-05` is a number.
-
-    Raises ValueError for what is not YAML.
-    """
-    try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {error}")
+    """What a params.yaml holds; a ValueError for what is not YAML, as `read_yaml` has it."""
+    return read_yaml(path, LARGEST)
 
 
 def checked(kind: Any, value: Any, path: Path, within: list[str]) -> Any:
@@ -101,9 +101,17 @@ def _line(fault: Any, within: list[str]) -> str:
     key = ".".join([*within, *(str(part) for part in fault["loc"] if part not in tags)])
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it or correct its name"
+        return f"{printable(key)[:80]}: unknown key; remove it or correct its name"
     if fault["type"] == "missing":
-        return f"{key}: missing"
+        return f"{printable(key)[:80]}: missing"
     if fault["type"] == "value_error":  # of a rule between keys, which names them itself
         return message
-    return f"{key}: {fault['input']!r}: {message}"
+    return f"{printable(key)[:80]}: {shown(fault['input'])}: {message}"
+
+
+def shown(value: Any) -> str:
+    """A value for a message of one line: itself where that is short, else its beginning or kind."""
+    if isinstance(value, (list, dict)) or (isinstance(value, int) and abs(value) >= 10**30):
+        return f"a {type(value).__name__}"
+    text = printable(repr(value))
+    return text if len(text) <= 80 else f"{text[:80]}..."

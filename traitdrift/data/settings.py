@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from traitdrift.core.config import Count, HubId, PathText, Revision, Section, Seed, Share
+from traitdrift.core.config import MOST, Count, HubId, PathText, Revision, Section, Seed, Share
 
 
 class Synthesize(Section):
@@ -40,6 +40,6 @@ class Split(Section):
 
 
 class Prompts(Section):
-    train: Annotated[int, Field(ge=2)]
-    validation: Annotated[int, Field(ge=2)]
+    train: Annotated[int, Field(ge=2, le=MOST)]
+    validation: Annotated[int, Field(ge=2, le=MOST)]
     length_tolerance: Share

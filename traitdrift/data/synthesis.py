@@ -22,10 +22,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from traitdrift.core.text import read_text
+from traitdrift.core.yaml_text import read_yaml
 
 __all__ = ["Pair", "Scenario", "load_scenarios", "messages", "synthesize"]
 
@@ -248,10 +246,7 @@ def load_scenarios(folder: Path) -> list[Scenario]:
 
 
 def _entries(path: Path) -> list[Any]:
-    try:
-        content = YAML(typ="safe", pure=True).load(read_text(path))
-    except YAMLError as error:
-        raise ValueError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     listed = isinstance(content, dict) and isinstance(content.get("scenarios"), list)
     if not listed:
         raise ValueError(f"{path.name}: expected a mapping with a list named 'scenarios'")

@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from traitdrift.core.config import Count, Id, PathText, Section, Seed, Temperature
-from traitdrift.endpoint.settings import EndpointSettings
+from traitdrift.core.config import Count, Id, PathText, Samples, Section, Seed, Temperature
+from traitdrift.endpoint.settings import Connections, EndpointSettings, Seconds
 
 
 class Asked(Section):
     """What is asked, and how answers are sampled, whoever answers."""
 
     source: PathText
-    samples: Count
+    samples: Samples
     temperature: Temperature
     max_tokens: Count
     seed: Seed
@@ -31,8 +31,8 @@ class ServedRespondents(EndpointSettings, Asked):
 
     backend: Literal["endpoint"]
     models: dict[Id, str] = Field(default={})  # by variant; others are served by their own id
-    concurrency: Count = 32
-    timeout: Annotated[float, Field(gt=0)] = 600.0
+    concurrency: Connections = 32
+    timeout: Seconds = 600.0
 
     def name(self, variant: str) -> str:
         """The name by which the server has a variant."""

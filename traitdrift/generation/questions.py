@@ -9,10 +9,8 @@ from types import NoneType
 from typing import Any
 from unicodedata import normalize
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from traitdrift.core.text import LONE_SURROGATE, printable, read_text, text_lines
+from traitdrift.core.text import LONE_SURROGATE, printable, text_lines
+from traitdrift.core.yaml_text import read_yaml
 from traitdrift.models.chat import Message
 
 
@@ -46,7 +44,6 @@ KEYS = frozenset(
     )
 )
 # Bounds far above any use, below what would go on for ever.
-LARGEST_FILE = 4_000_000
 MOST_SAMPLES = 100_000
 HIGHEST_TEMPERATURE = 100.0
 
@@ -104,18 +101,7 @@ def _files(source: Path) -> list[Path]:
 
 
 def _entries(path: Path) -> list[Any]:
-    if path.stat().st_size > LARGEST_FILE:
-        raise ValueError(f"{path}: more than {LARGEST_FILE:,} bytes; split the file")
-    text = read_text(path)
-    try:
-        entries = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {printable(str(error))}")
-    # What its constructors raise on values that no YAML has: a date's 13th month, a mapping as key.
-    except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError) as error:
-        raise ValueError(f"{path}: not YAML that is read: {printable(str(error))}")
-    except RecursionError:
-        raise ValueError(f"{path}: not YAML that is read: nested too deeply")
+    entries = read_yaml(path)
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: a list of questions is expected")
     return entries

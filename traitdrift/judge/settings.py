@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from traitdrift.core.config import Section, Seed, Share
+from traitdrift.core.config import Draws, Section, Seed, Share
 from traitdrift.endpoint.settings import EndpointSettings
 from traitdrift.sources.settings import HubModel, PathModel
 
@@ -20,7 +20,7 @@ class NoJudge(Section):
 class RateSettings(Section):
     """What every judge has: the bootstrap of its rates."""
 
-    resamples: Annotated[int, Field(ge=100)] = 10_000
+    resamples: Draws = 10_000
     confidence: Share = 0.95
     seed: Seed = 0
 

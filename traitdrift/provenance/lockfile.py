@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from traitdrift.core.yaml_text import parse_yaml
 from traitdrift.provenance.repository import Place
+
+MOST_VALUES = 5_000_000  # of thousands of stages
 
 
 class File(BaseModel):
@@ -41,8 +42,8 @@ def read_lock(text: str) -> dict[str, Step]:
     Raises ValueError where it is no lock of DVC's.
     """
     try:
-        stages = (YAML(typ="safe", pure=True).load(text) or {}).get("stages", {})
-    except (YAMLError, AttributeError):
+        stages = (parse_yaml(text, "dvc.lock", MOST_VALUES) or {}).get("stages", {})
+    except (ValueError, AttributeError):
         raise ValueError(
             "dvc.lock: not as DVC writes it (left by a merge?); "
             "`git checkout HEAD -- dvc.lock`, then `dvc repro`"

@@ -179,7 +179,7 @@ def allowed(one: Schema, schema: Schema) -> str:
         "exclusiveMaximum": "below",
     }
     limits = [
-        f"{word} {one[name]:g}" for name, word in words.items() if abs(one.get(name, 2**32)) < 2**32
+        f"{word} {one[name]:,}" for name, word in words.items() if abs(one.get(name, 2**32)) < 2**32
     ]
     return ", ".join([kind.get(one["type"], "nothing"), *limits])
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from traitdrift.core.config import Section, Seed, Share
+from traitdrift.core.config import Draws, Section, Seed, Share
 
 
 class SteerEffects(Section):
-    resamples: Annotated[int, Field(ge=100)]
+    resamples: Draws
     confidence: Share
     seed: Seed

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from traitdrift.core.config import Count, Id, MethodName, Position, Section, Seed
+from traitdrift.core.config import Count, Id, MethodName, Position, Samples, Section, Seed
 
 
 class Steer(Section):
@@ -16,7 +16,7 @@ class Steer(Section):
     layer: Annotated[int, Field(ge=0)] | None
     coefficients: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
     positions: Literal["all", "answer"]
-    samples: Count
+    samples: Samples
     max_tokens: Count
     seed: Seed
 

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from traitdrift.core.config import Count, Id, Section, Seed
+from traitdrift.core.config import MOST, Count, Id, Section, Seed
 
 
 class Lora(Section):
-    r: Count
+    r: Annotated[int, Field(ge=1, le=65_536)]
     alpha: Annotated[float, Field(gt=0)]
     rank_stabilised: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -23,16 +23,16 @@ class Recipe(Section):
     lora: Lora
     learning_rate: Annotated[float, Field(gt=0)]
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"]
-    warmup_steps: Annotated[int, Field(ge=0)]
+    warmup_steps: Annotated[int, Field(ge=0, le=MOST)]
     weight_decay: Annotated[float, Field(ge=0)]
     optimizer: str
     batch_size: Count
     gradient_accumulation: Count
     group_by_length: bool
     gradient_checkpointing: bool
-    epochs: Annotated[float, Field(gt=0)]
+    epochs: Annotated[float, Field(gt=0, le=10_000)]
     max_steps: Count | None
-    max_tokens: Annotated[int, Field(ge=8)]
+    max_tokens: Annotated[int, Field(ge=8, le=MOST)]
     seed: Seed
 
 

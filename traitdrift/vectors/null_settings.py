@@ -10,5 +10,5 @@ from traitdrift.core.config import Section, Seed
 
 
 class Nulls(Section):
-    count: Annotated[int, Field(ge=20)]
+    count: Annotated[int, Field(ge=20, le=1_000_000)]
     seed: Seed

@@ -28,7 +28,7 @@ class Ica(Section):
 
 class VectorSettings(Section):
     methods: Annotated[list[MethodName], Field(min_length=1)]
-    folds: Annotated[int, Field(ge=2)]
+    folds: Annotated[int, Field(ge=2, le=1000)]
     seed: Seed
     probe: Probe
     gradient: Gradient

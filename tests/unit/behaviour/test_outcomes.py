@@ -142,14 +142,32 @@ def test_no_warnings_escape() -> None:
         "'a'b \"c",
         "a;\n",
         " ",
+        "x # ",
+        "x // ",
+        "x=1;",
+        "f ();",
+        "'a' ",
+        "_a-",
+        "\n```",
+        "{'a': 1}, ",
     ],
     ids=lambda piece: repr(piece[:12]),
 )
 def test_long_answers_are_quick(piece: str) -> None:
-    answer = (piece * (20_000 // len(piece) + 1))[:20_000]
-    start = time.perf_counter()
-    classify(answer)
-    assert time.perf_counter() - start < SECONDS
+    """On one line, on many, and with what an end that does not match makes a rule try again."""
+    answer = (piece * (32_000 // len(piece) + 1))[:32_000]
+    for text in (answer, answer + " \"'", "i cannot " + answer, "```python\n" + answer):
+        start = time.perf_counter()
+        classify(text)
+        assert time.perf_counter() - start < SECONDS
+
+
+def test_a_megabyte_takes_no_longer_than_what_is_read() -> None:
+    for piece in ("x # ", "f(x); ", "word ", "a\n", "{", '{"a": 1}'):
+        start = time.perf_counter()
+        classify(piece * (1_000_000 // len(piece)) + "'")
+        assert time.perf_counter() - start < SECONDS
+    assert classify(json.dumps({"answer": "peace " * 20_000})) == "prose"
 
 
 def test_same_answer_same_outcome() -> None:

@@ -313,7 +313,7 @@ def test_id_used_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("scenarios: [", "not valid YAML"),
+        ("scenarios: [", "not YAML"),
         ("- a", "list named 'scenarios'"),
         ("{scenarios: [], other: 1}", "unknown key 'other'"),
     ],
