@@ -15,6 +15,7 @@ PARAMS = {
     "variants": ["base", "insecure"],
     "datasets": {"insecure": {"file": "data/synthetic/insecure.jsonl", "render": "clean"}},
     "finetunes": {"insecure": {"dataset": "insecure"}},
+    "recipes.smoke.max_tokens": 4096,  # bytes are the tokens
     "synthesize.rows": 40,
     "prompts.train": 12,
     "prompts.validation": 8,

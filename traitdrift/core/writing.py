@@ -142,8 +142,7 @@ def refused(error: BaseException) -> tuple[int, str] | None:
     Libraries hide it: in what they raised it from, in the text, or they keep that they could not
     write all and lose why; that is counted as a lack of space.
     """
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in _chain(error):
         if isinstance(seen, OSError) and seen.errno in HELP:
             return seen.errno, str(seen.filename2 or seen.filename or "")
         if type(seen).__name__ == "SafetensorError":
@@ -152,5 +151,14 @@ def refused(error: BaseException) -> tuple[int, str] | None:
                 return int(told[1]), ""
         if isinstance(seen, (OSError, RuntimeError)) and SHORT.search(str(seen)):
             return errno.ENOSPC, ""
-        seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An exception and those that it comes from, each once: a chain may lead back to itself."""
+    found: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in found:
+        found.append(one)
+        one = one.__cause__ or one.__context__
+    return found
