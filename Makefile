@@ -7,13 +7,22 @@ READY  := $(VENV)/.ready
 # Stages are run as `python -m stages.NAME`: by this environment's Python, wherever it is.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test test-unsloth test-cluster test-gpu announced diff table check lint docs setup lock clean
+.PHONY: repro test test-faults reliability test-unsloth test-cluster test-gpu announced diff table check lint docs setup lock clean
 
 repro: setup check
 	dvc repro
 
 test: announced setup lint
 	$(PYTHON) -m pytest
+
+# A small run killed, interrupted, without room: 3 minutes on two free cores.
+test-faults: setup
+	$(PYTHON) -m pytest tests/faults
+
+# The same with more moments, a quarter of an hour; the table of docs/reliability.md is made of it.
+reliability: setup
+	TRAITDRIFT_MOMENTS=42 TRAITDRIFT_OUTCOMES=.scratch/outcomes.json $(PYTHON) -m pytest tests/faults
+	$(PYTHON) tests/support/reliability.py .scratch/outcomes.json docs/reliability.md
 
 # Unsloth patches transformers, so it has an environment of its own, which finds all else in .venv.
 UNSLOTH := .venv-unsloth

@@ -38,12 +38,13 @@ class Run:
 
     root: Path
     environment: dict[str, str]
+    targets: tuple[str, ...] = ()
     said: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Run:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dvc", "repro"],
+            [sys.executable, "-m", "dvc", "repro", *self.targets],
             cwd=self.root,
             env=self.environment,
             stdin=subprocess.DEVNULL,

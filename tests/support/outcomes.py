@@ -19,4 +19,5 @@ class Outcomes:
     def save(self, path: Path) -> None:
         """Write them as JSON, in the order in which they were tried."""
         rows = [[fault, times, outcome] for (fault, outcome), times in self.counts.items()]
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
