@@ -356,10 +356,13 @@ def main() -> None:
         app()
     except (ValueError, OSError, ModuleNotFoundError) as error:
         from traitdrift.core.text import printable
+        from traitdrift.core.writing import complaint
 
         if os.environ.get("TRAITDRIFT_DEBUG"):
             raise
-        said = missing(error) if isinstance(error, ModuleNotFoundError) else str(error)
+        said = complaint(error) or str(error)
+        if isinstance(error, ModuleNotFoundError):
+            said = missing(error)
         print(f"traitdrift: {printable(said)}", file=sys.stderr)
         raise SystemExit(1) from None
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from moments import Moment, Run, left_over, outputs
 from outcomes import Outcomes
-from small_run import environment
 
 MOMENTS = int(os.environ.get("TRAITDRIFT_MOMENTS", "9"))
 KINDS = [
@@ -80,39 +81,65 @@ def see(run: Run, moment: Moment) -> str:
 
 
 def test_a_run_in_pieces_ends_as_one_that_nobody_disturbed(
-    undisturbed, disturbed: Path, outcomes: Outcomes
+    undisturbed, disturbed, outcomes: Outcomes
 ):
-    stages, outs = planned(disturbed)
-    seen: list[tuple[Moment, dict[str, str], str]] = []
-    plan = moments(stages, MOMENTS)
+    """What a moment may hit is a Python of its own: it and what follows within its seconds."""
+    root = disturbed.root
+    stages, outs = planned(root)
+    plan, seen = moments(stages, MOMENTS), []
     while plan:
-        with Run(disturbed, environment()) as run:
-            going = True
-            while plan and going and run.until(plan[0].stage, 300):
-                moment = plan.pop(0)
+        with Run(root, disturbed.environment) as run:
+            while plan:
+                moment = ahead(plan.pop(0), stages, root, run)
+                hit = plain(disturbed, stages, moment.stage)
+                if not run.until(moment.stage, 300):
+                    plan.insert(0, moment)
+                    break
                 time.sleep(moment.seconds)
-                outcome = see(run, moment)
-                going = run.process.poll() is None
-                seen.append((moment, outputs(disturbed, outs), outcome))
-            if going:
-                run.process.wait(300)
-                assert run.process.returncode == 0, run.errors[-9:]
-                plan = []
-    with Run(disturbed, environment()) as run:
-        run.process.wait(600)
+                if run.ran()[-1] not in hit or run.process.poll() is not None:
+                    plan.insert(0, moment)  # it was quicker than that
+                    continue
+                seen.append((moment, see(run, moment), outputs(root, outs)))
+                if run.process.poll() is not None:
+                    break
+            run.over(300)
+            assert plan or run.process.poll() is not None
+    with Run(root, disturbed.environment) as run:
+        run.over(300)
         assert run.process.returncode == 0, run.errors[-9:]
-    root = undisturbed.finished()
-    whole = outputs(root, outs)
-    for moment, found, outcome in seen:
-        other = {name for name, digest in found.items() if whole.get(name) != digest}
-        assert not other, (str(moment), other)
+    other = undisturbed.finished()
+    whole = outputs(other, outs)
+    for moment, outcome, found in seen:
+        partial = {name for name, digest in found.items() if whole.get(name) != digest}
+        assert not partial, (str(moment), partial)
         whom = "the group" if moment.group else "`dvc` alone"
         outcomes.tried(f"{moment.signal.name} to {whom}", outcome)
     assert len(seen) == MOMENTS
-    assert outputs(disturbed, outs) == whole
-    assert (disturbed / "dvc.lock").read_text() == (root / "dvc.lock").read_text()
-    assert left_over(disturbed) == [] and not list(disturbed.glob(".scratch/*/*"))
+    assert outputs(root, outs) == whole
+    assert (root / "dvc.lock").read_text() == (other / "dvc.lock").read_text()
+    assert left_over(root) == [] and not list(root.glob(".scratch/*/*"))
     outcomes.tried(
         "the whole pipeline run in those pieces",
         "`dvc.lock` and every file as of a run that nobody disturbed",
     )
+    outcomes.tried("a folder with spaces and signs beyond ASCII, the C locale", "the same files")
+
+
+def ahead(moment: Moment, stages: list[str], root: Path, run: Run) -> Moment:
+    """A moment moved to the next stage that is still to be run, if its own has been."""
+    lock = root / "dvc.lock"
+    done = set(re.findall(r"^  (\S+):$", lock.read_text(), re.M)) if lock.exists() else set()
+    begun = run.ran()
+    done |= set(begun)
+    left = [stage for stage in stages[stages.index(moment.stage) :] if stage not in done]
+    assert left, "all has been run, and nothing is left to be disturbed"
+    moved = moment.stage in done
+    # Where the run is going, the next one may begin while this is said.
+    return replace(moment, stage=left[bool(begun and moved and left[1:])])
+
+
+def plain(disturbed, stages: list[str], first: str) -> list[str]:
+    """Have a stage and the three after it be processes of their own."""
+    begins = stages.index(first)
+    disturbed.plain(stages[begins : begins + 4])
+    return stages[begins : begins + 4]
