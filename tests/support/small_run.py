@@ -21,7 +21,7 @@ PARAMS = {
     "prompts.validation": 8,
     "respond_prompts.max_tokens": 6,
     "vectors.folds": 3,
-    "nulls.count": 10,
+    "nulls.count": 20,
     "compare.resamples": 200,
     "compare.permutations": 200,
     "respond_questions.source": "data/raw/questions/study.yaml",
