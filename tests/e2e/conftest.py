@@ -29,6 +29,8 @@ if log and "stages." in " ".join(sys.orig_argv):
             # Parsed text has a name in angle brackets, "<unknown>", and is no file; what `os.open`
             # reads and is not here is relative to a folder elsewhere, which is being removed.
             elsewhere = arguments[1] is None and not writes and not os.path.lexists(path)
+            if os.path.isdir(path):  # opened to be settled on the disk
+                return
             if path.startswith(here) and not arguments[0].startswith("<") and not elsewhere:
                 with open(os.dup(file.fileno()), "a") as out:
                     out.write(f"{name}\\t{'w' if writes else 'r'}\\t{path[len(here):]}\\n")

@@ -57,7 +57,7 @@ def undisturbed(tmp_path_factory, tiny_model: Path, warm: Path) -> Iterator[Undi
     above = tmp_path_factory.mktemp("undisturbed")
     root = small_run(above / "lauf \u00e9t\u00e9 \u2713 'q' $x", tiny_model)
     log = above / "log"
-    env = {**environment(warm), "LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0"}
+    env = {**environment(warm), "LC_ALL": "C", "LANG": "C"}
     env.pop("PYTHONIOENCODING", None)
     command = [sys.executable, "-m", "dvc", "repro"]
     with (
