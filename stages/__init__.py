@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from traitdrift.core.first_calls import settle_elementwise
+from traitdrift.core.run_record import note
 from traitdrift.core.text import printable
 
 
@@ -31,3 +32,4 @@ def run(recipe: Callable[..., None]) -> None:
             raise
         print(f"{name}: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
+    note()
