@@ -123,8 +123,8 @@ LOCKED := --strict --no-deps --disable-pip
 audit: $(AUDIT)/.ready
 	$(AUDIT)/bin/deptry . tests/support
 	echo $(TORCH) > $(AUDIT)/torch.txt
-	$(AUDIT)/bin/pip-audit $(LOCKED) -r $(AUDIT)/torch.txt -r requirements.lock
-	$(AUDIT)/bin/pip-audit $(LOCKED) -r requirements-unsloth.lock
+	for lock in $(AUDIT)/torch.txt requirements.lock requirements-unsloth.lock; do \
+	  $(AUDIT)/bin/pip-audit $(LOCKED) -r $$lock || exit 1; done
 
 licences: $(AUDIT)/.ready
 	@$(AUDIT)/bin/pip-licenses --python $(PYTHON) --from mixed --order license --format markdown

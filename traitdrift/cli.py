@@ -266,7 +266,10 @@ def record() -> None:
 
     found = made_on.record(ROOT)
     ours, theirs = made_on.kinds(found), made_on.committed(ROOT)
-    print(f"{made_on.PATH}: {len(found)} stages, made on {' and '.join(ours) or 'nothing known'}")
+    if not found:
+        print(f"{made_on.PATH}: no stage has run here, and no commit says where one did")
+        return
+    print(f"{made_on.PATH}: {len(found)} stages, made on {' and '.join(ours)}")
     if theirs and ours != theirs:
         print(
             f"The committed results were made on {' and '.join(theirs)}, another kind of machine: "

@@ -24,7 +24,7 @@ Made = dict[str, dict[str, Any]]
 
 
 def record(root: Path = Path(".")) -> Made:
-    """Write metrics/processor.json anew; what is known of each stage of the workspace's lock."""
+    """Write metrics/processor.json anew, if anything is known; what is, of the workspace's lock."""
     with opened(root) as place:
         found = made(place)
         steps = lock_of(place)
@@ -36,7 +36,8 @@ def record(root: Path = Path(".")) -> Made:
     for stage, around in found.items():
         group = groups.setdefault(json.dumps(around, sort_keys=True), {**around, "stages": {}})
         group["stages"][stage] = digest(steps[stage])
-    write_json(top / PATH, list(groups.values()))
+    if groups or (top / PATH).exists():
+        write_json(top / PATH, list(groups.values()))
     return found
 
 
