@@ -30,13 +30,11 @@ def of(
             Text(f"Layer by layer: {found.layers_changed} of {found.layers} verdicts on a shift")
         )
     if outside := [one for one in found.left if one.outside]:
-        parts.append(
-            Text(f"Figures of {other} outside their interval in {one}, the farthest named")
-        )
-        table = _table("", "outside", "farthest")
-        for each_place in outside:
-            count = f"{each_place.outside} of {each_place.figures}"
-            table.add_row(each_place.place, count, each_place.farthest)
+        parts.append(Text(f"Figures that left their interval in {one}, with the farthest"))
+        table = _table("", "")
+        for place in outside:
+            count = f"  {place.outside} of {place.figures}"
+            table.add_row(count, f"{place.place}\n  {place.farthest}")
         parts.append(table)
     elif figures := sum(place.figures for place in found.left):
         parts.append(Text(f"All {figures} figures of {other} lie within their interval in {one}"))

@@ -103,7 +103,7 @@ def said(files: Mapping[str, Any]) -> Iterator[tuple[str, Said]]:
             _records(traits, 3) if variant != "family-wise" else ()
         ):
             weight = "moved" if choice == "chosen" else "moved, study"
-            yield f"{variant}, {trait} ({choice}), {label} class", _tested(record, weight)
+            yield f"{variant}, {trait} ({choice}), {label}", _tested(record, weight)
     for variant, traits in files.get(DETECTED, {}).get("at_the_chosen_layer", {}).items():
         for trait, record in traits.items():
             yield f"{variant}, {trait}, evaluation questions", _tested(record, "detected")
@@ -113,9 +113,9 @@ def said(files: Mapping[str, Any]) -> Iterator[tuple[str, Said]]:
     for variant, steered in _within(files, STEER).items():
         for name, condition in steered["conditions"].items():
             for outcome in OUTCOMES[:2]:  # the third is the rest
-                for key, beside in (("difference", "none"), ("over_random", "a random vector")):
+                for key, beside in (("difference", "none"), ("over_random", "random")):
                     if name != "none" and key in condition.get(outcome, {}):
-                        about = f"{variant} under {name}, {outcome} against {beside}"
+                        about = f"{variant} under {name}, {outcome} vs {beside}"
                         yield about, _steered(condition[outcome][key])
 
 
@@ -193,7 +193,7 @@ def _steered(difference: Mapping[str, Any]) -> Said:
         return _said("undecided", "steered", 1)
     if low > 0 or high < 0:
         return _said("more" if low > 0 else "less", "steered")
-    return _said("no difference shown", "steered", 1)
+    return _said("no difference", "steered", 1)
 
 
 def _sign(value: float) -> str:

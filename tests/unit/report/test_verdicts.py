@@ -60,17 +60,15 @@ def shift(**figures: float | None) -> Callable[[Files], None]:
 CHANGES: dict[str, tuple[Callable[[Files], None], Changed]] = {
     "it moved": (
         shift(moved=1),
-        Changed("secure, refusal (chosen), positive class", "not shown", "moved, not specific (+)"),
+        Changed("secure, refusal (chosen), positive", "not shown", "moved, not specific (+)"),
     ),
     "it moved the other way, on its own": (
         shift(moved=1, specific=1, value=-4.0),
-        Changed(
-            "secure, refusal (chosen), positive class", "not shown", f"moved, specific ({MINUS})"
-        ),
+        Changed("secure, refusal (chosen), positive", "not shown", f"moved, specific ({MINUS})"),
     ),
     "it can no more be told": (
         shift(moved=None),
-        Changed("secure, refusal (chosen), positive class", "not shown", "undecided"),
+        Changed("secure, refusal (chosen), positive", "not shown", "undecided"),
     ),
     "another kind of answers": (
         lambda files: files["metrics/behaviour/secure.json"].update(rates(0.3)),
@@ -104,7 +102,7 @@ CHANGES: dict[str, tuple[Callable[[Files], None], Changed]] = {
         lambda files: files["metrics/steer/base.json"]["conditions"]["ablate"]["code"].update(
             difference={"value": -2.0, "low": -3.0, "high": -1.0}
         ),
-        Changed("base under ablate, code against none", "no difference shown", "less"),
+        Changed("base under ablate, code vs none", "no difference", "less"),
     ),
 }
 
@@ -122,12 +120,12 @@ def test_the_weightiest_come_first(old: Files, new: Files):
     new[TESTED]["insecure"]["code_mode"]["chosen"]["negative"] |= shifted(0, 0, 0)
     assert [one.about for one in compared(old, new).changed] == [
         "secure: answers",
-        "insecure, code_mode (chosen), negative class",  # from the surest to none at all
-        "secure, refusal (chosen), positive class",
+        "insecure, code_mode (chosen), negative",  # from the surest to none at all
+        "secure, refusal (chosen), positive",
         "refusal: chosen vector",
         "secure, code_mode, evaluation questions",
         "secure, refusal, effect of text",
-        "base under ablate, code against none",
+        "base under ablate, code vs none",
     ]
 
 
