@@ -53,11 +53,16 @@ def committed(root: Path = Path(".")) -> list[str]:
 def made(place: Place) -> Made:
     """Where the results of each stage in the lock were made, as far as that is known.
 
-    In the workspace a stage's own note comes first. Raises ValueError for a file that `record`
-    did not write.
+    In the workspace a stage's own note tells of what the file does not: where bytes are those of
+    an entry, the note is of the same ones made again, or of others that were undone. Raises
+    ValueError for a file that `record` did not write.
     """
     steps = lock_of(place) if place.text("dvc.lock") is not None else {}
     found: Made = {}
+    if place.rev is None:
+        for stage, around in _notes(Path(place.repo.root_dir), steps).items():
+            if around.pop(WRITTEN, digest(steps[stage])) == digest(steps[stage]):
+                found[stage] = around
     try:
         for group in json.loads(place.text(PATH) or "[]"):
             around = {key: value for key, value in group.items() if key != "stages"}
@@ -69,10 +74,6 @@ def made(place: Place) -> Made:
             f"{PATH} {place}: not as it was written (left by a merge?); "
             f"`git checkout HEAD -- {PATH}`, then `python -m traitdrift record`"
         )
-    if place.rev is None:
-        for stage, around in _notes(Path(place.repo.root_dir), steps).items():
-            if around.pop(WRITTEN, digest(steps[stage])) == digest(steps[stage]):
-                found[stage] = around
     return {stage: found[stage] for stage in steps if stage in found}
 
 

@@ -138,6 +138,15 @@ def test_a_result_from_elsewhere_keeps_its_own_record(again: Toy, tmp_path: Path
     assert set(theirs["stages"]) == {"others"}
 
 
+def test_an_experiment_that_was_undone_leaves_no_record(again: Toy):
+    text = (again.path / "metrics/processor.json").read_text()
+    again.change("metrics/behaviour/secure.json", **rates(0.3))
+    again.repro(MKL_CBWR="COMPATIBLE")
+    again.run("git", "checkout", "--quiet", "--force", ".")
+    again.traitdrift("record")
+    assert (again.path / "metrics/processor.json").read_text() == text
+
+
 def test_diff_says_which_verdicts_a_rerun_changed(again: Toy):
     """As in a fresh clone on another kind of processor: files that stages wrote, not edits."""
     assert "verdicts" not in again.traitdrift("diff", "HEAD", "workspace")
