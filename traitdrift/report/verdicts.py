@@ -98,18 +98,15 @@ def said(files: Mapping[str, Any]) -> Iterator[tuple[str, Said]]:
     for trait, chosen in _within(files, VECTORS).items():
         text = f"{chosen['position']}, {chosen['method']}, layer {chosen['layer']}"
         yield f"{trait}: chosen vector", _said(text, "vector")
-    for variant, traits in files.get(TESTED, {}).items():
-        for (trait, choice, label), record in (
-            _records(traits, 3) if variant != "family-wise" else ()
-        ):
-            weight = "moved" if choice == "chosen" else "moved, study"
-            yield f"{variant}, {trait} ({choice}), {label}", _tested(record, weight)
-    for variant, traits in files.get(DETECTED, {}).get("at_the_chosen_layer", {}).items():
-        for trait, record in traits.items():
-            yield f"{variant}, {trait}, evaluation questions", _tested(record, "detected")
-    for variant, traits in files.get(SPLIT, {}).items():
-        for (trait, effect), record in _records(traits, 2):
-            yield f"{variant}, {trait}, effect of {effect}", _shown(record)
+    tested = {key: one for key, one in files.get(TESTED, {}).items() if key != "family-wise"}
+    for (variant, trait, choice, label), record in _records(tested, 4):
+        weight = "moved" if choice == "chosen" else "moved, study"
+        yield f"{variant}, {trait} ({choice}), {label}", _tested(record, weight)
+    detected = files.get(DETECTED, {}).get("at_the_chosen_layer", {})
+    for (variant, trait), record in _records(detected, 2):
+        yield f"{variant}, {trait}, evaluation questions", _tested(record, "detected")
+    for (variant, trait, effect), record in _records(files.get(SPLIT, {}), 3):
+        yield f"{variant}, {trait}, effect of {effect}", _shown(record)
     for variant, steered in _within(files, STEER).items():
         for name, condition in steered["conditions"].items():
             for outcome in OUTCOMES[:2]:  # the third is the rest
