@@ -269,7 +269,8 @@ def record() -> None:
     if not found:
         print(f"{made_on.PATH}: no stage has run here, and no commit says where one did")
         return
-    print(f"{made_on.PATH}: {len(found)} stages, made on {' and '.join(ours)}")
+    count = f"{len(found)} stage{'s' * (len(found) != 1)}"
+    print(f"{made_on.PATH}: results of {count}, made on {' and '.join(ours)}")
     if theirs and ours != theirs:
         print(
             f"The committed results were made on {' and '.join(theirs)}, another kind of machine: "
