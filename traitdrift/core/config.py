@@ -17,6 +17,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 PARAMS = Path("params.yaml")
+# The type of a fault whose value is not shown: it may hold a password.
+UNSHOWN = "unshown"
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 Position = Annotated[
@@ -85,6 +87,8 @@ def _line(fault: Any, within: list[str]) -> str:
         return f"{key}: unknown key; remove it or correct its name"
     if fault["type"] == "missing":
         return f"{key}: missing"
+    if fault["type"] == UNSHOWN:
+        return f"{key}: {message}"
     if fault["type"] == "value_error":  # of a rule between keys, which names them itself
         return message
     return f"{key}: {fault['input']!r}: {message}"

@@ -43,10 +43,17 @@ def blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
     """The decoder blocks in order; layer l of this project is the stream after `blocks[l]`."""
     network = core(model)
     layers = network.config.get_text_config().num_hidden_layers
+    # Of a model that also sees or hears, the part that reads text.
+    lists = {
+        name: module
+        for name, module in network.get_decoder().named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == layers
+    }
+    # A block may hold as many of something itself, such as experts.
     found = [
         module
-        for _, module in network.named_modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == layers
+        for name, module in lists.items()
+        if not any(name.startswith(f"{outer}.") for outer in lists)
     ]
     if len(found) != 1:
         raise ValueError(
