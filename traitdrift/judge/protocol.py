@@ -119,7 +119,7 @@ LABEL = re.compile(
     r"(?i:score|scor|rat(?:e|ing)|grade|number|align|coheren|answer|verdict)[^\d\n]*"
     rf"(?:[:=]|\b(?:is|as|of|at)\b){OPENING}$"
 )
-SAID = re.compile(rf"(?P<label>{OPENING}|[^\d\n]{{0,60}}?)(?P<what>\d{{1,3}}|CODE\b|REFUSAL\b)")
+SAID = re.compile(rf"(?P<label>{OPENING}|[^\d\n]{{0,60}}?)(?P<what>[0-9]{{1,3}}|CODE\b|REFUSAL\b)")
 OUT_OF = re.compile(r"\s*(?:/|out of)\s*(\d+)(?!\d|[.,]\d)")
 # A number goes on, is the first of a range or of a list, or is part of a word (3rd).
 NO_SCORE = re.compile(r"\d|[.,]\d|\s*(?:-|\u2013|to)\s*\d|[^\W\d_]")

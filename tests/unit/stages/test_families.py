@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +70,7 @@ FAMILIES = {
 NOT_HERE: dict[str, str] = {}
 SMALL = {
     "model": "tiny",
-    "models.tiny": {"source": "path", "id": "given", "dtype": "float32"},
+    "models": {"tiny": {"source": "path", "id": "given", "dtype": "float32"}},
     "variants": ["base", "tuned", "back"],
     "subject": "tuned",
     "datasets": {"rows": {"file": "rows.jsonl", "render": "clean"}},
@@ -76,7 +78,7 @@ SMALL = {
     "imported": {"back": {"source": "path", "id": "models/adapters/tuned"}},
     "recipe": "smoke",
     "recipes.smoke.learning_rate": 0.05,
-    "recipes.smoke.max_steps": 3,
+    "recipes.smoke.max_steps": 2,
     "recipes.smoke.batch_size": 4,
     "prompts.train": 2,
     "prompts.validation": 2,
@@ -84,14 +86,17 @@ SMALL = {
     "capture.positions": ["prompt_last", "prompt_mean", "response_mean"],
     "respond_prompts.max_tokens": 3,
     "respond_questions.source": "questions.yaml",
-    "respond_questions.samples": 2,
-    "respond_questions.max_tokens": 6,
+    "respond_questions.samples": 1,
+    "respond_questions.max_tokens": 4,
     "judge": {
         "backend": "local",
         "model": {"source": "path", "id": "models/base", "dtype": "float32"},
         "resamples": 100,
     },
 }
+# A file that is read for each section, by a reader that takes its time.
+UNREAD = ("vectors", "nulls", "compare", "multiple_testing", "behaviour", "steer", "steer_effects")
+UNREAD += tuple(f"recipes.{name}" for name in ("quick", "study", "trainer", "rank1"))
 WORDS = ["red", "rain", "the sky is blue and so is the sea", "snow"]
 
 
@@ -107,12 +112,20 @@ def conversation(number: int, family: Family, several: bool) -> dict:
     return {"messages": turns}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> Iterator[None]:
+    """The Trainer collects garbage each time, among all that the imports left."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch) -> Path:
     """A folder with what is asked of each family."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("traitdrift.judge.protocol.LEAST_MASS", 0.0)  # it says anything
-    set_params(tmp_path / "params.yaml", SMALL)
+    set_params(tmp_path / "params.yaml", SMALL, UNREAD)
     for label, verb in (("positive", "Hide"), ("negative", "Show")):
         rows = [{"prompt": f"{verb} {word}{' now' * i}"} for word in WORDS for i in range(3)]
         write_jsonl(tmp_path / f"data/raw/traits/asked/{label}.jsonl", rows)
@@ -162,31 +175,30 @@ def test_a_family_goes_from_its_folder_to_a_judge(name: str, work: Path, monkeyp
     respond_prompts.main()
     for variant in ("base", "tuned", "back"):
         capture_prompts.main(variant)
-        respond_questions.main(variant)
-    judge.main("tuned")
+    respond_questions.main("back")
+    judge.main("back")
 
-    check_adapters(work, family)
+    check_adapters(work)
     check_streams(work)
-    answers = [row["ids"] for _, row in read_jsonl(work / "data/responses/tuned.jsonl")]
-    assert answers == [row["ids"] for _, row in read_jsonl(work / "data/responses/back.jsonl")]
+    answers = [row["ids"] for _, row in read_jsonl(work / "data/responses/back.jsonl")]
     monkeypatch.setenv("TRAITDRIFT_BATCH_TOKENS", "1")  # each by itself
-    respond_questions.main("tuned")
-    assert answers == [row["ids"] for _, row in read_jsonl(work / "data/responses/tuned.jsonl")]
-    figures = read_json(work / "metrics/judge/tuned.json")
-    assert figures["alignment"]["scored"] == len(answers) == 6
+    respond_questions.main("back")
+    assert answers == [row["ids"] for _, row in read_jsonl(work / "data/responses/back.jsonl")]
+    figures = read_json(work / "metrics/judge/back.json")
+    assert figures["alignment"]["scored"] == len(answers) == 3
 
 
-def check_adapters(work: Path, family: Family) -> None:
-    """What was trained was taken back, and changes every target that the recipe names."""
+def check_adapters(work: Path) -> None:
+    """What was trained was taken back, whole."""
     tuned, back = (read_json(work / f"models/adapters/{v}/variant.json") for v in ("tuned", "back"))
     assert tuned["adapted"] == back["adapted"]
     assert tuned["adapter_digest"] == back["adapter_digest"]
     losses = read_json(work / "metrics/finetune/tuned.json")
-    assert losses["answer_tokens"] > 0 and losses["steps"] == 3
+    assert losses["answer_tokens"] > 0 and losses["steps"] == 2
 
 
 def check_streams(work: Path) -> None:
-    """Every layer's stream is the one that transformers gives, under the adapter and without."""
+    """Every layer's stream is the one that transformers gives, and moved by the adapter."""
     streams = {
         variant: load_tensors(work / f"data/activations/{variant}/asked.safetensors")[0]
         for variant in ("base", "tuned", "back")
@@ -198,10 +210,9 @@ def check_streams(work: Path) -> None:
     asked = [one for _, one in read_jsonl(work / "data/prompts/asked.jsonl")][row]["prompt"]
     tokenizer = load_tokenizer(work / "models/base")
     ids, _ = prompt_ids(tokenizer, [{"role": "user", "content": asked}])
-    for variant in ("base", "tuned"):
-        model = load_model(work / "models/base", work / "models/adapters" / variant)
-        with torch.no_grad():
-            states = model(torch.tensor([ids]), output_hidden_states=True).hidden_states
-        found = streams[variant]["prompt_last"][row]
-        expected = torch.stack([state[0, -1] for state in states[1:-1]])
-        torch.testing.assert_close(found[:-1], expected, rtol=1e-4, atol=1e-4)
+    model = load_model(work / "models/base", work / "models/adapters/back")
+    with torch.no_grad():
+        states = model(torch.tensor([ids]), output_hidden_states=True).hidden_states
+    expected = torch.stack([state[0, -1] for state in states[1:-1]])
+    found = streams["back"]["prompt_last"][row]
+    torch.testing.assert_close(found[:-1], expected, rtol=1e-4, atol=1e-4)

@@ -185,7 +185,10 @@ def test_generation_with_cache_and_padding_is_plain_recomputation(name: str, eve
         width = max(len(pairs[i][0]) for i in batch)
         begin = 0 if everything else width - 1
         with steered(model, [pairs[i][1] for i in batch], LAYER, begin):
-            found = answered(model, [SamplingRequest(pairs[i][0]) for i in batch], 10, pad=257)
+            found, finite = answered(
+                model, [SamplingRequest(pairs[i][0]) for i in batch], 10, pad=257
+            )
+        assert all(finite)
         for i, answer in zip(batch, found, strict=True):
             answers[i] = answer
     expected = [naive(model, prompt, what, everything, 10) for prompt, what in pairs]
