@@ -194,6 +194,7 @@ def path_probabilities(
     they are forwarded whole, behind the prompt.
     """
     read = model(input_ids=torch.tensor([prompt], device=model.device), use_cache=True)
+    kept = getattr(read, "past_key_values", None)
     first = read.logits[0, -1].float().softmax(-1)
     begun = {path[:length] for path in paths for length in range(1, len(path))}
     branches = [path for path in paths if path not in begun]
@@ -204,16 +205,16 @@ def path_probabilities(
         chunk = branches[start : start + step]
         ids, _ = padded(chunk, pad=0)  # behind the tokens that are read, which cannot see it
         ids = ids.to(model.device)
-        if repeatable(read.past_key_values):
-            cache = copy.deepcopy(read.past_key_values)
+        if repeatable(kept):
+            cache: Any = copy.deepcopy(kept)
             cache.batch_repeat_interleave(len(chunk))
             logits = model(input_ids=ids, past_key_values=cache).logits
         else:
             before = torch.tensor([prompt], device=model.device).expand(len(chunk), -1)
             whole = torch.cat([before, ids], dim=1)
             # Of the vocabulary at every token of the prompt nobody has the memory.
-            kept: Any = model._supports_logits_to_keep
-            last = {"logits_to_keep": ids.shape[1]} if kept() else {}
+            able: Any = model._supports_logits_to_keep
+            last = {"logits_to_keep": ids.shape[1]} if able() else {}
             logits = model(input_ids=whole, use_cache=False, **last).logits[:, -ids.shape[1] :]
         for row, branch in zip(logits.float().softmax(-1), chunk, strict=True):
             for depth in range(len(branch)):

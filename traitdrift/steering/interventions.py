@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from traitdrift.inference.hooks import blocks, core
+from traitdrift.inference.hooks import blocks, core, stream_of
 from traitdrift.steering.condition import Condition
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def steered(
         changed = slice(None) if every else active
 
         def hook(_module: torch.nn.Module, _inputs: Any, out: Any) -> Any:
-            stream = out[0] if isinstance(out, tuple) else out
+            stream = stream_of(out)
             if not every and len(stream) != len(each):
                 raise ValueError(
                     f"a batch of {len(stream)} rows under {len(each)} interventions; give one a row"
