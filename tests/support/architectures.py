@@ -73,6 +73,8 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "lfm2": ("Lfm2Config", {**MIXED, "layer_types": ["conv", "full_attention", "conv"]}),
+    # Without any attention.
+    "mamba": ("MambaConfig", {"state_size": 8}),
 }
 
 

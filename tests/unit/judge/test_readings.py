@@ -307,7 +307,7 @@ def brute_force(model, prompt: list[int], paths: Sequence[Sequence[int]], digits
     return torch.tensor(chances)
 
 
-WITHOUT_ATTENTION_ALONE = {"qwen3_next", "falcon_h1", "granite_hybrid", "lfm2"}
+WITHOUT_ATTENTION_ALONE = {"qwen3_next", "falcon_h1", "granite_hybrid", "lfm2", "mamba"}
 # The prompt is longer than their windows.
 SLIDING = {"mistral", "gemma2", "gemma3", "gemma3_multimodal", "gpt_oss"}
 
@@ -323,7 +323,7 @@ def test_the_digit_tree_of_every_kind_of_cache_equals_whole_passes(family: str):
     prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
     digits = local.beginning_with_a_digit(tokenizer)
     assert len(prompt) > 16 and {len(path) for path in paths} >= {1, 2}
-    cache = model(torch.tensor([prompt])).past_key_values
+    cache = getattr(model(torch.tensor([prompt])), "past_key_values", None)
     assert local.repeatable(cache) == (family in SLIDING)
     first, found = local.path_probabilities(model, prompt, paths, digits, 200)
     torch.testing.assert_close(
