@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from traitdrift.endpoint.client import ask_all
 from traitdrift.judge.protocol import (
+    KEPT,
     Judgement,
     read_text,
     read_tokens,
+    refuse_thought,
     spaced,
     without_thought,
 )
@@ -64,20 +66,23 @@ class EndpointJudge:
         )
         said = text_of(reply)
         if self.settings.scores == "text":
-            return read_text(said)
+            return read_text(without_thought(said))
+        refuse_thought(said, said)  # of an empty one too, whose tokens stand before the number
         judgement = read_positions(positions(reply))
-        return replace(judgement, said=said) if judgement.verdict == "unscored" else judgement
+        return (
+            judgement if judgement.verdict != "unscored" else replace(judgement, said=said[:KEPT])
+        )
 
 
 def text_of(reply: ChatCompletion) -> str:
-    """What a reply says, without an empty thought before it; ValueError for one that thinks."""
+    """What a reply says."""
     message: Any = reply.choices[0].message  # the client does not check what a body holds
     said = message.content if isinstance(message.content, str) else ""
     for name in ("reasoning_content", "reasoning"):  # where a server takes it out of the reply
         thought = getattr(message, name, None)
         if not said.strip() and isinstance(thought, str) and thought.strip():
             said = f"<think>{thought}"
-    return without_thought(said)
+    return said
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def read_text(reply: str) -> Judgement:
     A label may stand before it (`Score: 85`), and behind it what it is out of (`85/100`; `9/10`
     is 90). A number of another scale, below 0, of a range or with decimals is no score.
     """
-    none = Judgement(None, "unscored", None, reply)
+    none = Judgement(None, "unscored", None, reply[:KEPT])
     found = SAID.match(reply)
     if not found or (found["label"].strip("\"'*_`([ \t\r\n") and not LABEL.search(found["label"])):
         return none
@@ -152,18 +152,25 @@ def read_text(reply: str) -> Judgement:
 
 # How judges that think aloud begin.
 THOUGHT = re.compile(r"\s*(?:[<\[◁]\|?(?:seed:)?(?:think|thought|reason)|<\|channel\|>)", re.I)
-EMPTY_THOUGHT = re.compile(r"\s*<(\w+)>\s*</\1>\s*")
+EMPTY_THOUGHT = re.compile(r"^\s*<(\w+)>\s*</\1>\s*")
+# Of a reply without a score, what is kept to be shown.
+KEPT = 200
 
 
 def without_thought(reply: str) -> str:
     """A reply without the empty block of thought before it; ValueError for a thought."""
-    answer = EMPTY_THOUGHT.sub("", reply, count=1) if EMPTY_THOUGHT.match(reply) else reply
+    answer = EMPTY_THOUGHT.sub("", reply, count=1)
+    refuse_thought(answer, reply)
+    return answer
+
+
+def refuse_thought(answer: str, reply: str) -> None:
+    """Raise ValueError, which shows the reply, for a judge that begins by thinking."""
     if THOUGHT.match(answer):
         raise ValueError(
             f"the judge thinks aloud before it answers, {shown(reply)}, and only the beginning of "
             "a reply is read; switch its thinking off on the server, or choose another judge"
         )
-    return answer
 
 
 def refuse_unread(judgements: Mapping[str, Sequence[Judgement]], one_token: bool) -> None:

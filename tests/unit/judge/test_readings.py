@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicLayer
 
 from stages import judge as stage
 from traitdrift.judge import local
-from traitdrift.judge.endpoint import Position, probability, read_positions
+from traitdrift.judge.endpoint import Position, probability, read_positions, text_of
 from traitdrift.judge.local import LocalJudge
 from traitdrift.judge.protocol import (
     Judgement,
@@ -255,6 +255,7 @@ def workspace(tmp_path: Path, monkeypatch) -> Callable[..., Path]:
         ([{"8": 0.99, "9": 0.01}, {"5": 0.9, "0": 0.1}], "logprobs", "says '85' in pieces"),
         ([{"8": 0.99, "9": 0.01}], "logprobs", "all 6 scores lie between 0 and 9"),
         ([{"<": 1.0}, {"think": 1.0}, {">": 1.0}], "logprobs", "thinks aloud.*'<think>'"),
+        ([{"<think>": 1.0}, {"\n\n": 1.0}, {"</think>": 1.0}], "logprobs", "thinks aloud"),
         ([{"<think>": 1.0}, {"\nOkay": 1.0}], "text", r"thinks aloud.*'<think>\\nOkay'"),
         ([{"Certainly": 1.0}, {"!": 1.0}], "logprobs", "none of 3 replies.*'Certainly!'"),
         ([{"Certainly": 1.0}, {"!": 1.0}], "text", "none of 3 replies.*'Certainly!'"),
@@ -270,6 +271,22 @@ def test_an_endpoint_that_is_no_judge_ends_the_stage_in_one_line(
                 stage.main("base")
             assert "\n" not in str(caught.value)
             assert not (path / "metrics/judge/base.json").exists()
+
+
+def test_a_thought_that_the_server_takes_out_of_the_reply_is_one(workspace):
+    """As vLLM does with a parser of thoughts: no content, and the tokens spent elsewhere."""
+    with ChatServer(lambda prompt: {"85": 1.0}, {-1: "no text"}) as server:
+        workspace(url=server.url, scores="text")
+        with pytest.raises(ValueError, match=r"none of 3 replies.*such as an empty one"):
+            stage.main("base")
+
+    class Message:
+        content, reasoning_content = None, "Let me see"
+
+    class Reply:
+        choices = (type("Choice", (), {"message": Message()}),)
+
+    assert text_of(Reply()) == "<think>Let me see"
 
 
 @pytest.mark.parametrize(
