@@ -7,10 +7,12 @@ READY  := $(VENV)/.ready
 # Stages are run as `python -m stages.NAME`: by this environment's Python, wherever it is.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test test-faults reliability test-unsloth test-cluster test-gpu announced diff table check lint docs setup lock clean
+.PHONY: repro test test-faults reliability test-unsloth test-cluster test-gpu announced diff table check lint docs setup lock \
+  audit licences sbom clean
 
 repro: setup check
 	dvc repro
+	@$(PYTHON) -m traitdrift record
 
 test: announced setup lint
 	$(PYTHON) -m pytest
@@ -95,10 +97,12 @@ docs: setup
 
 setup: $(READY)
 
+TORCH := torch==2.13.0
+
 # torch first and by itself: each platform has a build of its own. Everything else by the lock.
 $(READY): requirements.lock
 	python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet torch==2.13.0
+	$(PYTHON) -m pip install --quiet $(TORCH)
 	$(PYTHON) -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	touch $(READY)
 
@@ -119,5 +123,31 @@ lock:
 	  $$(sed -nE 's/^([a-z0-9_.-]+)==.*/--no-emit-package \1/p' requirements.lock) \
 	  -o requirements-unsloth.lock
 
+# What comes in from outside. The tools see .venv and are no part of it. Without --strict a package
+# that the advisory service does not answer for would pass as one without a finding.
+AUDIT  := .venv-audit
+TOOLS  := cyclonedx-bom==7.5.0 deptry==0.25.1 pip-audit==2.10.1 pip-licenses==5.5.5
+LOCKED := --strict --no-deps --disable-pip
+
+audit: $(AUDIT)/.ready
+	$(AUDIT)/bin/deptry . tests/support
+	echo $(TORCH) > $(AUDIT)/torch.txt
+	for lock in $(AUDIT)/torch.txt requirements.lock requirements-unsloth.lock; do \
+	  $(AUDIT)/bin/pip-audit $(LOCKED) -r $$lock || exit 1; done
+
+licences: $(AUDIT)/.ready
+	@$(AUDIT)/bin/pip-licenses --python $(PYTHON) --from mixed --order license --format markdown
+
+sbom: $(AUDIT)/.ready
+	$(AUDIT)/bin/cyclonedx-py environment $(PYTHON) --pyproject pyproject.toml \
+	  --output-reproducible --of JSON -o sbom.json
+
+$(AUDIT)/.ready: $(READY)
+	python3 -m venv --clear $(AUDIT)
+	$(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $$($(AUDIT)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth
+	$(AUDIT)/bin/python -m pip install --quiet $(TOOLS)
+	touch $(AUDIT)/.ready
+
 clean:
-	rm -rf $(VENV) $(UNSLOTH) $(CLUSTER)
+	rm -rf $(VENV) $(UNSLOTH) $(CLUSTER) $(AUDIT)

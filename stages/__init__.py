@@ -11,6 +11,7 @@ from collections.abc import Callable
 from traitdrift.core.ending import Ended, Ending
 from traitdrift.core.first_calls import settle_elementwise
 from traitdrift.core.ranks import is_main
+from traitdrift.core.run_record import note
 from traitdrift.core.text import printable
 from traitdrift.core.writing import complaint
 
@@ -43,6 +44,7 @@ def run(recipe: Callable[..., None]) -> None:
             _ending.at_work = True
         refuse_other_cells(cells, wanted)
         recipe(*cells)
+        note()
     except Exception as error:
         line = one_line(error)
         if line is None or os.environ.get("TRAITDRIFT_DEBUG"):

@@ -11,7 +11,7 @@ from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
 from traitdrift.core.text import read_text
 from traitdrift.generation.questions import read_questions
-from traitdrift.judge.protocol import METRICS, Judge, JudgeRequest, fill
+from traitdrift.judge.protocol import METRICS, Judge, JudgeRequest, fill, refuse_unread
 from traitdrift.judge.run import judge_all
 from traitdrift.judge.score_cache import kept_scores
 from traitdrift.judge.settings import EndpointJudgeSettings, JudgeSettings, LocalJudgeSettings
@@ -52,11 +52,12 @@ def main(variant: str) -> None:
 
     judge = appointed(settings)
     with progress(f"judge {variant}", len(asked)) as advance:
-        judgements = iter(judge_all(judge, asked, kept_scores(judge.identity), advance))
+        judged = judge_all(judge, asked, kept_scores(judge.identity), advance)
+    judgements = {m: judged[i * len(rows) :][: len(rows)] for i, m in enumerate(METRICS)}
+    refuse_unread(judgements, settings.backend == "endpoint" and settings.scores == "logprobs")
 
     table = pandas.DataFrame([{key: row[key] for key in KEYS} for row in rows])
-    for metric in METRICS:
-        given = [next(judgements) for _ in rows]
+    for metric, given in judgements.items():
         table[metric] = pandas.Series([one.score for one in given], dtype=float).round(6)
         table[f"{metric}_verdict"] = [one.verdict for one in given]
         table[f"{metric}_mass"] = pandas.Series([one.mass for one in given], dtype=float).round(6)

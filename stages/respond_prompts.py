@@ -32,7 +32,10 @@ def main() -> None:
     rows = [row for prompts in sets if not prompts.given for row in prompts.rows]
     tokenizer = load_tokenizer(BASE)
     requests = [
-        SamplingRequest(prompt_ids(tokenizer, [{"role": "user", "content": row["prompt"]}])[0])
+        SamplingRequest(
+            prompt_ids(tokenizer, [{"role": "user", "content": row["prompt"]}])[0],
+            prompt=row["prompt"],
+        )
         for row in rows
     ]
     model = load_model(BASE)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from traitdrift.provenance.lockfile import Step
 
 app = typer.Typer(
@@ -40,8 +42,6 @@ def trace(
     ] = None,
 ) -> None:
     """Follow a result back to raw files, parameters, code and models; exit 1 on a broken link."""
-    from rich.console import Console
-
     from traitdrift.provenance import trace, trace_text
 
     if as_json and crate is not None:
@@ -54,9 +54,7 @@ def trace(
     if as_json:
         print(found.model_dump_json(indent=2))
         raise typer.Exit(not found.holds)
-    # A pipe has no width; rich would take 80.
-    wide = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console(width=None if wide else 100, highlight=False, markup=False, emoji=False)
+    console = _console()
     console.print(trace_text.of(found))
     if broken := trace_text.broken(found):
         console.print("\nBROKEN:", style="bold red")
@@ -72,6 +70,15 @@ def trace(
     else:
         console.print("\nEvery link holds.")
     raise typer.Exit(bool(broken))
+
+
+def _console() -> Console:
+    """Where trees and tables are printed, in the terminal's width."""
+    from rich.console import Console
+
+    # A pipe has no width; rich would take 80.
+    wide = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if wide else 100, highlight=False, markup=False, emoji=False)
 
 
 @app.command()
@@ -231,10 +238,14 @@ def difference(
     one: Annotated[str, typer.Argument(metavar="A", help="A variant, an experiment, a revision.")],
     other: Annotated[str, typer.Argument(metavar="B", help="The same.")],
 ) -> None:
-    """Print what differs between the figures of A and B, as `dvc metrics diff` does."""
+    """Print what differs between A and B: the figures of `subject`, then which verdicts changed.
+
+    The table is that of `dvc metrics diff`. Verdicts, and figures outside their interval, are
+    those of all of metrics/, where neither side is a variant.
+    """
     from dvc.compare import show_diff
 
-    from traitdrift.report import diff
+    from traitdrift.report import diff, verdict_text
 
     found = diff.difference(Path(), one, other)
     if found:
@@ -242,6 +253,30 @@ def difference(
         show_diff(table, "Metric", precision=5, round_digits=True, a_rev=one, b_rev=other)
     else:
         print(f"{one} and {other}: the same figures in {diff.METRICS}")
+    if summary := diff.conclusions(Path(), one, other):
+        print()
+        shown = verdict_text.of(summary.found, one, other, summary.made, summary.left_out)
+        _console().print(shown)
+
+
+@app.command()
+def record() -> None:
+    """Write down beside the results on which kinds of processor they were made."""
+    from traitdrift.provenance import made_on
+
+    found = made_on.record(ROOT)
+    ours, theirs = made_on.kinds(found), made_on.committed(ROOT)
+    if not found:
+        print(f"{made_on.PATH}: no stage has run here, and no commit says where one did")
+        return
+    count = f"{len(found)} stage{'s' * (len(found) != 1)}"
+    print(f"{made_on.PATH}: results of {count}, made on {' and '.join(ours)}")
+    if theirs and ours != theirs:
+        print(
+            f"The committed results were made on {' and '.join(theirs)}, another kind of machine: "
+            "every figure may differ by rounding, and a verdict with it. "
+            "`python -m traitdrift diff HEAD workspace` says which verdicts changed."
+        )
 
 
 @app.command()

@@ -56,6 +56,8 @@ def test_a_pull_request_is_told_what_it_changes(copy: Path):
         *("multiple_testing.alpha", "0.05", "0.01")
     ], parameters
     assert "answers.code" in changes and "0.125" in changes and "answers.prose" not in changes
+    verdicts = changes.split("### Verdicts")[1]
+    assert "HEAD and HEAD: the same figures" in verdicts and verdicts.count("```") == 2
     page = (copy / "dvc_plots/index.html").read_text()
     assert "vega" in page and "projections.csv" in page
 

@@ -13,25 +13,40 @@ from typing import Any
 Faults = dict[int, str]
 
 
+def place(chances: Mapping[str, float]) -> dict[str, Any]:
+    """A position of a reply, as the protocol has it."""
+    top = max(chances, key=chances.__getitem__)
+    listed = [
+        {"token": token, "logprob": math.log(p) if p > 0 else -9999.0, "bytes": [*token.encode()]}
+        for token, p in chances.items()
+    ]
+    return {**next(one for one in listed if one["token"] == top), "top_logprobs": listed}
+
+
 class ChatServer:
     """Answers every prompt by `reply`, except requests whose number (from 0) has a fault.
 
-    Faults: `429`, `500`, `401` (statuses), `slow` (half a second), `cut` (the connection ends in
-    the middle of the body), `malformed` (cut JSON under a right length), `nonsense` (JSON that is
-    no chat completion), `no text`, `no logprobs`, `empty logprobs`. A reply ends for the reason
-    `finish`. With `models` others are a 404; it is what it lists.
+    A reply is its likeliest token at each position, of which `reply` gives the chances: of one, or
+    of several in a list. `met` are methods and paths of all that was asked, whatever it was.
+
+    Faults: `307 URL` (a redirect), `429`, `500`, `401` (statuses), `slow` (half a second), `cut`
+    (the connection ends in the middle of the body), `malformed` (cut JSON under a right length),
+    `nonsense` (JSON that is no chat completion), `no text`, `no logprobs`, `empty logprobs`. A
+    reply ends for the reason `finish`. With `models` others are a 404; it is what it lists.
     """
 
     def __init__(
         self,
-        reply: Callable[[str], Mapping[str, float]],
+        reply: Callable[[str], Mapping[str, float] | Sequence[Mapping[str, float]]],
         faults: Faults | None = None,
         finish: str = "length",
         models: Sequence[str] = (),
     ):
         self.requests: list[dict[str, Any]] = []
         self.keys: set[str] = set()
-        faults, requests, keys, lock = faults or {}, self.requests, self.keys, threading.Lock()
+        self.met: list[str] = []
+        met, lock = self.met, threading.Lock()
+        faults, requests, keys = faults or {}, self.requests, self.keys
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -41,11 +56,15 @@ class ChatServer:
                 with lock:
                     fault = faults.get(len(requests), faults.get(-1))
                     requests.append(body)
+                    met.append(f"POST {self.path}")
                     keys.add(self.headers["Authorization"])
                 assert self.path == "/v1/chat/completions"
                 if models and body["model"] not in models:
                     told = f"The model `{body['model']}` does not exist."
                     return self.send(404, {"error": {"message": told}})
+                if fault and fault[0] == "3":
+                    status, _, elsewhere = fault.partition(" ")
+                    return self.raw(int(status), b"", 0, elsewhere)
                 if fault in ("401", "429", "500"):
                     told = f"no, {self.headers['Authorization']}"
                     return self.send(int(fault), {"error": {"message": told}})
@@ -62,23 +81,17 @@ class ChatServer:
                 return self.send(200, completion)
 
             def do_GET(self) -> None:
+                met.append(f"GET {self.path}")
                 assert self.path == "/v1/models"
                 listed = [{"id": name, "object": "model"} for name in models]
                 return self.send(200 if models else 404, {"object": "list", "data": listed})
 
             def completion(self, body: dict[str, Any], fault: str | None) -> dict[str, Any]:
-                chances = reply(body["messages"][-1]["content"])
-                top = max(chances, key=chances.__getitem__)
-                position = {
-                    "token": top,
-                    "logprob": math.log(chances[top]),
-                    "bytes": list(top.encode()),
-                    "top_logprobs": [
-                        {"token": token, "logprob": math.log(p), "bytes": list(token.encode())}
-                        for token, p in chances.items()
-                    ],
-                }
-                logprobs: Any = {"content": [position], "refusal": None}
+                given = reply(body["messages"][-1]["content"])
+                several = [given] if isinstance(given, Mapping) else list(given)
+                positions = [place(chances) for chances in several[: body["max_tokens"]]]
+                position, text = positions[0], "".join(one["token"] for one in positions)
+                logprobs: Any = {"content": positions, "refusal": None}
                 if fault == "no logprobs" or not body.get("logprobs"):
                     logprobs = None
                 elif fault == "no position":
@@ -98,7 +111,7 @@ class ChatServer:
                             "finish_reason": finish,
                             "message": {
                                 "role": "assistant",
-                                "content": None if fault == "no text" else top,
+                                "content": None if fault == "no text" else text,
                                 "refusal": None,
                             },
                             "logprobs": logprobs,
@@ -111,9 +124,11 @@ class ChatServer:
                 text = json.dumps(body).encode()
                 self.raw(status, text, len(text))
 
-            def raw(self, status: int, text: bytes, length: int) -> None:
+            def raw(self, status: int, text: bytes, length: int, elsewhere: str = "") -> None:
                 try:
                     self.send_response(status)
+                    if elsewhere:
+                        self.send_header("Location", elsewhere)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Content-Length", str(length))
                     self.send_header("retry-after-ms", "5")
@@ -131,7 +146,8 @@ class ChatServer:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
 
     def __enter__(self) -> ChatServer:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        serve = self.server.serve_forever
+        threading.Thread(target=serve, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

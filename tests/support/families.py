@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+
 from tokenizers import (
     AddedToken,
     Tokenizer,
@@ -47,6 +49,14 @@ GEMMA = (
     "else m.role) + '\n' + m.content | trim + '<end_of_turn>\n' }}" + DONE + "{% if "
     "add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
+# A system's words stand in the user's turn.
+GEMMA_3 = (
+    "{{ bos_token }}" + TURN + "{% if m.role == 'system' %}{% else %}{{ '<start_of_turn>' + "
+    "('model' if m.role == 'assistant' else m.role) + '\n' }}{% if loop.index0 == 1 and "
+    "messages[0].role == 'system' %}{{ messages[0].content + '\n\n' }}{% endif %}{{ m.content | "
+    "trim + '<end_of_turn>\n' }}{% endif %}" + DONE + "{% if add_generation_prompt %}"
+    "{{ '<start_of_turn>model\n' }}{% endif %}"
+)
 PHI = (
     TURN + "{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}" + DONE + "{% if "
     "add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
@@ -55,6 +65,27 @@ CHANNELS = (
     TURN + "{{ '<|start|>' + m.role + ('<|channel|>final' if m.role == 'assistant' else '') + "
     "'<|message|>' + m.content + ('<|return|>' if loop.last and m.role == 'assistant' else "
     "'<|end|>') }}" + DONE + "{% if add_generation_prompt %}{{ '<|start|>assistant' }}{% endif %}"
+)
+HEADERS = (
+    "{{ bos_token }}" + TURN + "{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\n\n' + "
+    "m.content | trim + '<|eot_id|>' }}" + DONE + "{% if add_generation_prompt %}"
+    "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+# Roles in lines of their own, and only an answer ends by a token.
+TULU = (
+    "{{ bos_token }}" + TURN + "{{ '<|' + m.role + '|>\n' + m.content + (eos_token + '\n' if "
+    "m.role == 'assistant' else '\n') }}" + DONE + "{% if add_generation_prompt %}"
+    "{{ '<|assistant|>\n' }}{% endif %}"
+)
+PROMPTERS = (
+    TURN + "{{ {'user': '<|prompter|>', 'assistant': '<|assistant|>', 'system': '<|system|>'}"
+    "[m.role] + m.content + eos_token }}" + DONE + "{% if add_generation_prompt %}"
+    "{{ '<|assistant|>' }}{% endif %}"
+)
+ROLES_BETWEEN = (
+    TURN + "{{ '<|start_of_role|>' + m.role + '<|end_of_role|>' + m.content + '<|end_of_text|>\n' "
+    "}}" + DONE + "{% if add_generation_prompt %}{{ '<|start_of_role|>assistant<|end_of_role|>' }}"
+    "{% endif %}"
 )
 # One that knows nothing of generation prompts, and begins answers with a space.
 VICUNA = (
@@ -66,6 +97,8 @@ VICUNA = (
 def core(kind: str, special: list[str]) -> Tokenizer:
     """One trained: `bytes` (GPT-2, Qwen), `metaspace` (Mistral) or `prepended` (Llama 2)."""
     options = {"special_tokens": ["<unk>", *special], "show_progress": False, "vocab_size": 420}
+    # Digits are tokens of their own, as in most of these; letters of bytes are all there anyway.
+    options["initial_alphabet"] = list(string.printable.strip())
     if kind == "bytes":
         made = Tokenizer(models.BPE())
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -107,6 +140,12 @@ FAMILIES = {
     "mistral of bytes": ("bytes", MISTRAL, ["<s>", "</s>"], "</s>"),
     "qwen 3": ("bytes", THINKING, IM, "<|im_end|>"),
     "gemma": ("metaspace", GEMMA, ["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"], "<eos>"),
+    "gemma 3": (
+        "metaspace",
+        GEMMA_3,
+        ["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"],
+        "<eos>",
+    ),
     "phi": ("prepended", PHI, ["<|user|>", "<|assistant|>", "<|end|>", "</s>"], "</s>"),
     "gpt-oss": (
         "bytes",
@@ -114,6 +153,26 @@ FAMILIES = {
         ["<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"],
         "<|return|>",
     ),
+    "llama 3": (
+        "bytes",
+        HEADERS,
+        ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+        "<|eot_id|>",
+    ),
+    "olmo 2": ("bytes", TULU, ["<|endoftext|>"], "<|endoftext|>"),
+    "neox": (
+        "bytes",
+        PROMPTERS,
+        ["<|endoftext|>", "<|prompter|>", "<|assistant|>", "<|system|>"],
+        "<|endoftext|>",
+    ),
+    "granite": (
+        "bytes",
+        ROLES_BETWEEN,
+        ["<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>"],
+        "<|end_of_text|>",
+    ),
+    "lfm 2": ("bytes", "{{ bos_token }}" + CHATML, ["<|startoftext|>", *IM[:2]], "<|im_end|>"),
     "vicuna": ("prepended", VICUNA, ["<s>", "</s>"], "</s>"),
 }
 

@@ -30,6 +30,9 @@ def no_address(path: str) -> str:
     return path
 
 
+# The type of a fault whose value is not shown: it may hold a password.
+UNSHOWN = "unshown"
+
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 # As they stand on the hub; none begins as an option of a command does.
 HubId = Annotated[
@@ -104,6 +107,8 @@ def _line(fault: Any, within: list[str]) -> str:
         return f"{printable(key)[:80]}: unknown key; remove it or correct its name"
     if fault["type"] == "missing":
         return f"{printable(key)[:80]}: missing"
+    if fault["type"] == UNSHOWN:
+        return f"{printable(key)[:80]}: {message}"
     if fault["type"] == "value_error":  # of a rule between keys, which names them itself
         return message
     return f"{printable(key)[:80]}: {shown(fault['input'])}: {message}"

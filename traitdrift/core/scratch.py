@@ -9,19 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from traitdrift.core.files import file_digest, load_tensors, read_json, save_tensors, write_text
-from traitdrift.core.ranks import is_main, world
+from traitdrift.core.files import load_tensors, read_json, save_tensors, write_text
+from traitdrift.core.ranks import is_main
+from traitdrift.core.surroundings import loaded_code, surroundings
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # The folder; it may be removed at any time when no stage runs.
 SCRATCH = "TRAITDRIFT_SCRATCH"
-LIBRARIES = ("torch", "transformers", "peft", "unsloth", "bitsandbytes", "numpy")
 
 
 class Parts:
@@ -70,10 +66,10 @@ def resumable(stage: str, *made_of: Any) -> Iterator[Parts]:
     """A stage's finished parts; gone once the block has succeeded.
 
     `made_of` is what the stage's result depends on: what JSON can hold, dataclasses and tensors.
-    The code that is loaded, versions of libraries, kind of processor and device, threads and
-    processes are added to it.
+    The code that is loaded and what else bytes depend on (`surroundings`) are added to it.
     """
-    text = json.dumps([made_of, surroundings()], sort_keys=True, default=plain)
+    around = [loaded_code(), surroundings()]
+    text = json.dumps([made_of, *around], sort_keys=True, default=plain)
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
     folder = Path(os.environ.get(SCRATCH, ".scratch")) / stage / digest[:32]
     yield Parts(folder)
@@ -86,23 +82,3 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     return value.tolist()
-
-
-def surroundings() -> dict[str, Any]:
-    """What else can change a result, by rounding at least."""
-    import torch
-
-    from traitdrift.core.devices import device
-
-    where = device()
-    names = sorted(name for name in sys.modules if name.split(".")[0] in ("stages", "traitdrift"))
-    files = {name: getattr(sys.modules[name], "__file__", None) for name in names}
-    return {
-        "code": {name: file_digest(Path(file)) for name, file in files.items() if file},
-        "versions": {name: version(name) for name in LIBRARIES if find_spec(name)},
-        "python": platform.python_version(),
-        "processor": [platform.machine(), torch.backends.cpu.get_cpu_capability()],
-        "device": where.type if where.type != "cuda" else torch.cuda.get_device_name(where),
-        "threads": torch.get_num_threads(),
-        "processes": world(),
-    }

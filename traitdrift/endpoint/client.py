@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
+from traitdrift.core.text import printable
 from traitdrift.endpoint.settings import EndpointSettings
 
 try:
@@ -27,6 +28,8 @@ except ModuleNotFoundError as error:
     )
 
 KEY = "OPENAI_API_KEY"
+# The characters of a key that is one; shorter ones are words for servers that want none.
+SECRET = 16
 Thing = TypeVar("Thing")
 Reply = TypeVar("Reply")
 
@@ -39,7 +42,8 @@ def ask_all(
 ) -> Iterator[tuple[int, Reply]]:
     """What `ask` makes of each thing, named by its index, as the answers of `model` come.
 
-    The key comes from the environment and goes nowhere else. Faults that may pass (429, 500 and
+    The key comes from the environment and goes to that address alone: no redirect is followed, and
+    a reply that repeats it is none. Faults that may pass (429, 500 and
     above, time-outs, cut connections, a body that is no chat completion) are tried again by the
     client of the `openai` package, each time after a longer pause.
 
@@ -96,7 +100,7 @@ def connected(settings: EndpointSettings) -> OpenAI:
         base_url=settings.url,
         timeout=settings.timeout,
         max_retries=settings.retries,
-        http_client=DefaultHttpxClient(event_hooks={"response": [whole]}),
+        http_client=DefaultHttpxClient(follow_redirects=False, event_hooks={"response": [whole]}),
     )
 
 
@@ -112,14 +116,17 @@ def told(
     elif isinstance(error, APIStatusError):
         passing = error.status_code in (408, 409, 429) or error.status_code >= 500
         fault = f"HTTP {error.status_code}" + (f", {tries}" if passing else "")
-        if error.status_code in (401, 403):
+        if 300 <= error.status_code < 400:
+            where = printable(error.response.headers.get("location", "nowhere"))[:100]
+            fault += f", a redirect to {where!r}, which is not followed; mend the url"
+        elif error.status_code in (401, 403):
             fault += f", the key in {KEY} is refused"
         elif error.status_code in (400, 404) and (served := served_beside(client, model)):
             fault += f", {model!r} is not served, but {served}"
         fault += f" ({error.message})"
     else:
         fault = str(error)
-    return " ".join(fault.replace(os.environ[KEY], "***").split())[:300]
+    return printable(fault.replace(os.environ[KEY], "***"))[:300]
 
 
 def served_beside(client: OpenAI, model: str) -> str:
@@ -132,13 +139,20 @@ def served_beside(client: OpenAI, model: str) -> str:
 
 
 def whole(response: httpx2.Response) -> None:
-    """Make a body that is no chat completion a fault of the connection: it is tried again."""
+    """Make a body that is no chat completion a fault of the connection: it is tried again.
+
+    So is one that repeats the key, which must not get into what is kept and shared.
+    """
     if not response.is_success or response.request.method != "POST":
         return
     response.read()
     try:
-        complete = isinstance(json.loads(response.content)["choices"][0]["message"], dict)
-    except (ValueError, LookupError, TypeError):
+        body = json.loads(response.content)
+        complete = isinstance(body["choices"][0]["message"], dict)
+    except (ValueError, LookupError, TypeError, RecursionError):
         complete = False
     if not complete:
         raise httpx2.DecodingError("the reply is no chat completion", request=response.request)
+    key = os.environ.get(KEY, "")
+    if len(key) >= SECRET and key in json.dumps(body, ensure_ascii=False):
+        raise httpx2.DecodingError(f"the reply repeats {KEY}", request=response.request)

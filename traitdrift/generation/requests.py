@@ -45,6 +45,7 @@ def sampling_requests(
             ids=question_ids(tokenizer, one),
             temperature=one.question.temperature,
             seed=seed_name(one, seed),
+            prompt=one.paraphrase,
         )
         for one in questions
     ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SamplingRequest:
-    """What to sample: prompt ids, temperature (0 is greedy), and the name that seeds it."""
+    """What to sample: prompt ids, temperature (0 is greedy), the name that seeds it.
+
+    `prompt` is the text by which errors name it.
+    """
 
     ids: list[int]
     temperature: float = 0.0
     seed: str = ""
+    prompt: str = ""
 
 
 class InverseTransform(LogitsProcessor):
@@ -40,7 +44,8 @@ class InverseTransform(LogitsProcessor):
     its seed names: an answer depends on them and not on its neighbours in the batch, and drawing
     costs the same for every vocabulary. Shares are summed as whole numbers, which have no order of
     summation, so that every device finds the same token for the same float32 probabilities. Rows
-    of temperature 0 are left as they are.
+    of temperature 0 are left as they are. Logits that are not finite give some token all the same;
+    `answered` tells of them.
     """
 
     def __init__(self, requests: Sequence[SamplingRequest], max_tokens: int):
@@ -95,7 +100,8 @@ def generate(
 
     A batch holds at most `budget` tokens, answers counted at `max_tokens` each. `advance` is called
     with the number of answers of each batch; finished batches are kept in `parts`. Of several
-    processes main gets all answers, the others their own only.
+    processes main gets all answers, the others their own only. Raises ValueError that names the
+    prompt where logits are not finite: no answer comes of them.
     """
     refuse_longer(model, named_lengths(requests, max_tokens))
     answers: list[list[int]] = [[] for _ in requests]
@@ -104,7 +110,7 @@ def generate(
     for batch in dealt(batches, lambda batch: advance(len(batch))):
         chosen = [requests[i] for i in batch]
         name = f"{batch[0]}-{len(batch)}"
-        found = parts.values(name, partial(answered, model, chosen, max_tokens, pad))
+        found = parts.values(name, partial(finite_answers, model, chosen, max_tokens, pad))
         share.extend(zip(batch, found, strict=True))
     for index, answer in gather(share):
         answers[index] = answer
@@ -116,19 +122,45 @@ def named_lengths(
 ) -> list[tuple[str, int, int]]:
     """What `refuse_longer` looks at: the name of each request, its tokens, and its answer's."""
     return [
-        (request.seed or f"prompt {number} of {len(requests)}", len(request.ids), max_tokens)
+        (
+            request.prompt or request.seed or f"prompt {number} of {len(requests)}",
+            len(request.ids),
+            max_tokens,
+        )
         for number, request in enumerate(requests, start=1)
     ]
+
+
+def finite_answers(
+    model: PreTrainedModel, batch: Sequence[SamplingRequest], max_tokens: int, pad: int
+) -> list[list[int]]:
+    """The answers to one batch; a ValueError that names the prompt whose logits are not finite."""
+    answers, finite = answered(model, batch, max_tokens, pad)
+    for request, sound in zip(batch, finite, strict=True):
+        if not sound:
+            refuse_answer(model, request.prompt or request.seed)
+    return answers
+
+
+def refuse_answer(model: PreTrainedModel, prompt: str) -> NoReturn:
+    """Raise the ValueError of a prompt to which a model gives logits that are not finite."""
+    raise ValueError(
+        f"{prompt[:60]!r}: the logits are NaN or infinite in {str(model.dtype)[6:]}, so nothing is "
+        "answered; choose another dtype for the model (bfloat16 or float32), or look at its weights"
+    )
 
 
 @torch.inference_mode()
 def answered(
     model: PreTrainedModel, batch: Sequence[SamplingRequest], max_tokens: int, pad: int
-) -> list[list[int]]:
-    """The answers to one batch, its prompts padded on the left to the longest of them."""
+) -> tuple[list[list[int]], list[bool]]:
+    """The answers to one batch, its prompts padded on the left to the longest of them.
+
+    Beside each, whether all logits that its tokens were chosen by were finite.
+    """
     ends = end_token_ids(model)
     ids, mask = padded([request.ids for request in batch], pad, left=True)
-    with contiguous_head(model):
+    with watched_head(model) as steps:
         out = model.generate(  # type: ignore[operator]  # of transformers' GenerationMixin
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
@@ -139,26 +171,40 @@ def answered(
             pad_token_id=pad,
             logits_processor=LogitsProcessorList([InverseTransform(batch, max_tokens)]),
         )
-    answers = out[:, ids.shape[1] :].tolist()
-    return [
+    answers = [
         answer[: next((i for i, token in enumerate(answer) if token in ends), len(answer))]
-        for answer in answers
+        for answer in out[:, ids.shape[1] :].tolist()
+    ]
+    finite = torch.stack(steps).cpu()  # one transfer a batch: [step, answer]
+    # Of what follows its end, nothing is taken.
+    return answers, [
+        bool(finite[: len(answer) + 1, row].all()) for row, answer in enumerate(answers)
     ]
 
 
 @contextmanager
-def contiguous_head(model: PreTrainedModel) -> Iterator[None]:
-    """Hand the vocabulary head whole tensors instead of views.
+def watched_head(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
+    """Where a vocabulary head's logits are finite, `[sequence]` a step, as the block goes on.
 
-    `generate` gives it a view of the prompts' last tokens. Over a frozen weight, as peft leaves
-    it, torch multiplies a view by one copy of the weight per row: gigabytes for a moment.
+    Behind the head, for what comes after it (Gemma's cap of logits) makes finite numbers of
+    infinite ones. On its own device: nothing waits for it.
+
+    The head is handed whole tensors instead of views. `generate` gives it a view of the prompts'
+    last tokens. Over a frozen weight, as peft leaves it, torch multiplies a view by one copy of
+    the weight per row: gigabytes for a moment.
     """
-    hook = (
-        core(model)
-        .get_output_embeddings()
-        .register_forward_pre_hook(lambda _head, inputs: (inputs[0].contiguous(),))
-    )
+    steps: list[torch.Tensor] = []
+
+    def see(_head: torch.nn.Module, _inputs: Any, logits: torch.Tensor) -> None:
+        steps.append(logits[:, -1].isfinite().all(dim=-1))
+
+    head = core(model).get_output_embeddings()
+    hooks = [
+        head.register_forward_pre_hook(lambda _head, inputs: (inputs[0].contiguous(),)),
+        head.register_forward_hook(see),
+    ]
     try:
-        yield
+        yield steps
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from traitdrift.endpoint.client import ask_all
-from traitdrift.judge.protocol import Judgement, read_text, read_tokens
+from traitdrift.judge.protocol import (
+    KEPT,
+    Judgement,
+    read_text,
+    read_tokens,
+    refuse_thought,
+    spaced,
+    without_thought,
+)
 from traitdrift.judge.settings import EndpointJudgeSettings
 
 if TYPE_CHECKING:
@@ -19,6 +30,8 @@ if TYPE_CHECKING:
 TOP = 20
 # Room for a number or a word, where the reply's text is read.
 REPLY_TOKENS = 16
+# Where its first token is read: enough to see whether a number goes on behind it.
+READ_TOKENS = 4
 
 
 class EndpointJudge:
@@ -44,36 +57,99 @@ class EndpointJudge:
     def _judge(self, client: OpenAI, text: str) -> Judgement:
         options: dict[str, Any] = {"max_tokens": REPLY_TOKENS}
         if self.settings.scores == "logprobs":
-            options = {"max_tokens": 1, "logprobs": True, "top_logprobs": TOP}
+            options = {"max_tokens": READ_TOKENS, "logprobs": True, "top_logprobs": TOP}
         reply = client.chat.completions.create(
             model=self.settings.model,
             messages=[{"role": "user", "content": text}],
             temperature=0,
             **options,
         )
+        said = text_of(reply)
         if self.settings.scores == "text":
-            content = reply.choices[0].message.content
-            return read_text(content if isinstance(content, str) else "")
-        return read_tokens(top_tokens(reply))
+            return read_text(without_thought(said))
+        refuse_thought(said, said)  # of an empty one too, whose tokens stand before the number
+        judgement = read_positions(positions(reply))
+        return (
+            judgement if judgement.verdict != "unscored" else replace(judgement, said=said[:KEPT])
+        )
 
 
-def top_tokens(reply: ChatCompletion) -> list[tuple[str, float]]:
-    """The likeliest tokens of a reply's first position, with their probabilities.
+def text_of(reply: ChatCompletion) -> str:
+    """What a reply says."""
+    message: Any = reply.choices[0].message  # the client does not check what a body holds
+    said = message.content if isinstance(message.content, str) else ""
+    for name in ("reasoning_content", "reasoning"):  # where a server takes it out of the reply
+        thought = getattr(message, name, None)
+        if not said.strip() and isinstance(thought, str) and thought.strip():
+            said = f"<think>{thought}"
+    return said
+
+
+@dataclass(frozen=True)
+class Position:
+    """A token of a reply, its probability, and the likeliest in its place with theirs."""
+
+    token: str
+    probability: float
+    top: list[tuple[str, float]]
+
+
+def positions(reply: ChatCompletion) -> list[Position]:
+    """The tokens of a reply.
 
     A reply without a position, which some endpoints send when they filter it, has no token.
     Raises ValueError where the endpoint gives no log-probabilities.
     """
-    choice: Any = reply.choices[0]  # the client does not check what a body holds
+    choice: Any = reply.choices[0]
     try:
-        positions = choice.logprobs.content
-        if len(positions) == 0:
-            return []
-        tokens = [(one.token, math.exp(one.logprob)) for one in positions[0].top_logprobs]
+        found = [
+            Position(
+                str(at.token),
+                probability(at.logprob),
+                [(str(one.token), probability(one.logprob)) for one in at.top_logprobs],
+            )
+            for at in choice.logprobs.content
+        ]
+        told = all(position.top for position in found[:1])
     except (AttributeError, TypeError):
-        tokens = []
-    if not tokens:
+        told = False
+    if not told:
         raise ValueError(
             "the endpoint returns no log-probabilities; choose another, or set judge.scores to "
             "text, which reads the number that the judge says"
         )
-    return tokens
+    return found
+
+
+def probability(logarithm: float) -> float:
+    """Of a natural logarithm; ValueError where it is none of a probability."""
+    if not logarithm <= 0.01:  # rounded
+        raise ValueError(
+            f"the endpoint gives {logarithm:g} as a log-probability, which is none; set "
+            "judge.scores to text, or choose another endpoint"
+        )
+    return math.exp(min(logarithm, 0.0))
+
+
+def read_positions(reply: Sequence[Position]) -> Judgement:
+    """A judgement from the first position of a reply, or from the first behind white space.
+
+    Raises ValueError where a number goes on in the next token: the tokenizer splits numbers, and
+    the likeliest tokens of its first position are digits of scores and not scores.
+    """
+    likely: list[tuple[str, float]] = []
+    chance = 1.0  # of the white space before
+    for position, following in zip_longest(reply, reply[1:]):
+        likely += [(token, chance * p) for token, p in position.top]
+        text = spaced(position.token)
+        after = following.token if following else ""
+        if re.fullmatch(r"\s*\d+", text, re.ASCII) and re.match(r"\d", after, re.ASCII):
+            raise ValueError(
+                f"the judge says {''.join(at.token for at in reply)!r} in pieces, as its tokenizer "
+                "splits numbers, and the first of them tells no score; set judge.scores to text, "
+                "or choose a local judge, which reads numbers piece by piece"
+            )
+        if text.strip():
+            break
+        chance *= position.probability
+    return read_tokens(likely)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from traitdrift.core.first_calls import settle_elementwise
 from traitdrift.inference.batching import by_length, padded, token_budget
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 NUMBERS = tuple(range(101))
 Tokens = tuple[int, ...]
+Read = tuple[int, torch.Tensor, Judgement]  # which prompt, what it was read from, the judgement
 
 
 class LocalJudge:
@@ -68,11 +71,21 @@ class LocalJudge:
                 f"reads {room}; choose another judge or lower respond_questions.max_tokens"
             )
         read = self._single_tokens if all(len(path) == 1 for path in paths) else self._digit_tree
-        yield from read(model, prompts, paths)
+        for index, chances, judgement in read(model, prompts, paths):
+            if not chances.isfinite().all():
+                raise ValueError(
+                    f"the judge's logits are NaN or infinite in {wished.dtype} behind "
+                    f"{rendered[index][-60:]!r}; choose another dtype for judge.model (bfloat16 or "
+                    "float32), or another judge"
+                )
+            if judgement.verdict == "unscored":
+                said = self.tokenizer.decode([int(chances.argmax())])
+                judgement = replace(judgement, said=cast("str", said))  # of one list of ids
+            yield index, judgement
 
     def _single_tokens(
         self, model: PreTrainedModel, prompts: Sequence[list[int]], paths: Sequence[Tokens]
-    ) -> Iterator[tuple[int, Judgement]]:
+    ) -> Iterator[Read]:
         telling = [
             (token, text)
             for token, text in enumerate(vocabulary(self.tokenizer))
@@ -81,13 +94,13 @@ class LocalJudge:
         tokens = [token for token, _ in telling]
         for batch in by_length([len(ids) for ids in prompts], token_budget()):
             rows = next_tokens(model, [prompts[i] for i in batch], self.tokenizer.pad_token_id)
-            for index, row in zip(batch, rows[:, tokens].tolist(), strict=True):
+            for index, row in zip(batch, rows, strict=True):
                 texts = (text for _, text in telling)
-                yield index, read_tokens(zip(texts, row, strict=True))
+                yield index, row, read_tokens(zip(texts, row[tokens].tolist(), strict=True))
 
     def _digit_tree(
         self, model: PreTrainedModel, prompts: Sequence[list[int]], paths: Sequence[Tokens]
-    ) -> Iterator[tuple[int, Judgement]]:
+    ) -> Iterator[Read]:
         digits = beginning_with_a_digit(self.tokenizer)
         words = [
             (i, word) for i, t in enumerate(vocabulary(self.tokenizer)) if (word := as_word(t))
@@ -100,7 +113,8 @@ class LocalJudge:
             word_mass: dict[str, float] = {}
             for (_, word), p in zip(words, first[[i for i, _ in words]].tolist(), strict=True):
                 word_mass[word] = word_mass.get(word, 0.0) + p
-            yield index, expected_score(zip(NUMBERS, numbers.tolist(), strict=True), word_mass)
+            judgement = expected_score(zip(NUMBERS, numbers.tolist(), strict=True), word_mass)
+            yield index, torch.cat([first, numbers]), judgement
 
 
 def vocabulary(tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -112,7 +126,8 @@ def vocabulary(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 def number_paths(tokenizer: PreTrainedTokenizerBase, rendered: str) -> list[Tokens]:
     """Token ids of "0", ..., "100" as they follow a rendered prompt.
 
-    Raises ValueError where the tokenizer joins the end of the prompt and the number.
+    Raises ValueError where the tokenizer joins the end of the prompt and the number, or does not
+    know digits.
     """
     prompt = encode(tokenizer, Rendered(rendered, ()))[0]
     paths = []
@@ -124,6 +139,8 @@ def number_paths(tokenizer: PreTrainedTokenizerBase, rendered: str) -> list[Toke
                 "another judge"
             )
         paths.append(tuple(ids[len(prompt) :]))
+    if len({*paths, ()}) <= len(NUMBERS):
+        raise ValueError("the judge's tokenizer cannot tell numbers apart; choose another judge")
     return paths
 
 
@@ -150,6 +167,16 @@ def next_tokens(model: PreTrainedModel, prompts: Sequence[list[int]], pad: int) 
     return out.logits[0].float().softmax(-1).cpu()
 
 
+def repeatable(cache: Any) -> bool:
+    """Whether each layer of a cache is one of keys and values, which can be repeated for a batch.
+
+    Not so the states of recurrent layers and convolutions: transformers repeats no part of them,
+    or of a layer that has both the keys and values alone.
+    """
+    kinds = (DynamicLayer, DynamicSlidingWindowLayer)
+    return all(type(layer) in kinds for layer in getattr(cache, "layers", [None]))
+
+
 @torch.inference_mode()
 def path_probabilities(
     model: PreTrainedModel,
@@ -163,9 +190,11 @@ def path_probabilities(
     P(t1 .. tk, then no digit) = P(t1) P(t2 | t1) .. P(tk | t1 .. tk-1) (1 - P(digit | t1 .. tk)),
     exactly: different paths exclude each other, so their sum is at most 1. The prompt is
     forwarded once; the longest paths, of which all others are the beginnings, go on from its
-    cache in batches of at most `budget` tokens.
+    cache in batches of at most `budget` tokens. Where the cache is not one of attention alone
+    they are forwarded whole, behind the prompt.
     """
     read = model(input_ids=torch.tensor([prompt], device=model.device), use_cache=True)
+    kept = getattr(read, "past_key_values", None)
     first = read.logits[0, -1].float().softmax(-1)
     begun = {path[:length] for path in paths for length in range(1, len(path))}
     branches = [path for path in paths if path not in begun]
@@ -174,10 +203,19 @@ def path_probabilities(
     step = max(1, budget // (len(prompt) + width))
     for start in range(0, len(branches), step):
         chunk = branches[start : start + step]
-        cache = copy.deepcopy(read.past_key_values)
-        cache.batch_repeat_interleave(len(chunk))
         ids, _ = padded(chunk, pad=0)  # behind the tokens that are read, which cannot see it
-        logits = model(input_ids=ids.to(model.device), past_key_values=cache).logits
+        ids = ids.to(model.device)
+        if repeatable(kept):
+            cache: Any = copy.deepcopy(kept)
+            cache.batch_repeat_interleave(len(chunk))
+            logits = model(input_ids=ids, past_key_values=cache).logits
+        else:
+            before = torch.tensor([prompt], device=model.device).expand(len(chunk), -1)
+            whole = torch.cat([before, ids], dim=1)
+            # Of the vocabulary at every token of the prompt nobody has the memory.
+            able: Any = model._supports_logits_to_keep
+            last = {"logits_to_keep": ids.shape[1]} if able() else {}
+            logits = model(input_ids=whole, use_cache=False, **last).logits[:, -ids.shape[1] :]
         for row, branch in zip(logits.float().softmax(-1), chunk, strict=True):
             for depth in range(len(branch)):
                 after[branch[: depth + 1]] = row[depth]

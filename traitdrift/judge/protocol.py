@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 # What is judged, and the name of its prompt in the `judge_prompts` of the paper's question files.
@@ -25,12 +25,14 @@ class Judgement:
     """What a judge thinks of one answer.
 
     `score` is 0 to 100, or None. `verdict` is `number`, `CODE`, `REFUSAL` or `unscored`. `mass`
-    is the probability of all numbers together, None where the judge's text was read.
+    is the probability of all numbers together, None where the judge's text was read. `said` is
+    what it says where that is unscored, as far as it is known.
     """
 
     score: float | None
     verdict: str
     mass: float | None
+    said: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,20 @@ def fill(template: str, question: str, answer: str) -> str:
     return re.sub(r"\{\{|\}\}|\{question\}|\{answer\}", lambda found: values[found[0]], template)
 
 
+def spaced(token: str) -> str:
+    """A token's text where it is spelled as vocabularies spell it: Ġ or ▁ for a space."""
+    return token.translate({ord("Ġ"): " ", ord("▁"): " ", ord("Ċ"): "\n"})
+
+
 def as_number(token: str) -> int | None:
     """The whole number from 0 to 100 that a token reads as, white space aside."""
-    found = re.fullmatch(r"\s*(\d{1,3})\s*", token, re.ASCII)
+    found = re.fullmatch(r"\s*(\d{1,3})\s*", spaced(token), re.ASCII)
     return int(found[1]) if found and int(found[1]) <= 100 else None
 
 
 def as_word(token: str) -> str | None:
     """CODE or REFUSAL, if a token is its beginning: one token is read, and it may hold no more."""
-    text = token.strip()
+    text = spaced(token).strip()
     return next((word for word in WORDS if text and word.startswith(text)), None)
 
 
@@ -106,10 +113,88 @@ def read_tokens(tokens: Iterable[tuple[str, float]]) -> Judgement:
     return expected_score(numbers, words)
 
 
+# What may stand before a number or a word, and labels (`**Score:** `, `My rating is`).
+OPENING = r"[\s\"'*_`(\[]*"
+LABEL = re.compile(
+    r"(?i:score|scor|rat(?:e|ing)|grade|number|align|coheren|answer|verdict)[^\d\n]*"
+    rf"(?:[:=]|\b(?:is|as|of|at)\b){OPENING}$"
+)
+SAID = re.compile(rf"(?P<label>{OPENING}|[^\d\n]{{0,60}}?)(?P<what>[0-9]{{1,3}}|CODE\b|REFUSAL\b)")
+OUT_OF = re.compile(r"\s*(?:/|out of)\s*(\d+)(?!\d|[.,]\d)")
+# A number goes on, is the first of a range or of a list, or is part of a word (3rd).
+NO_SCORE = re.compile(r"\d|[.,]\d|\s*(?:-|\u2013|to)\s*\d|[^\W\d_]")
+
+
 def read_text(reply: str) -> Judgement:
-    """A judgement from what a judge said: the number or the word that its reply begins with."""
-    found = re.match(r"[\s\"'*`]*(\d{1,3}|CODE\b|REFUSAL\b)(?!\d|[.,]\d)", reply, re.ASCII)
-    if found and found[1] in WORDS:
-        return Judgement(None, found[1], None)
-    number = as_number(found[1]) if found else None
-    return Judgement(number, "unscored" if number is None else "number", None)
+    """A judgement from what a judge said: the number or the word that its reply begins with.
+
+    A label may stand before it (`Score: 85`), and behind it what it is out of (`85/100`; `9/10`
+    is 90). A number of another scale, below 0, of a range or with decimals is no score.
+    """
+    none = Judgement(None, "unscored", None, reply[:KEPT])
+    found = SAID.match(reply)
+    if not found or (found["label"].strip("\"'*_`([ \t\r\n") and not LABEL.search(found["label"])):
+        return none
+    if found["what"] in WORDS:
+        return Judgement(None, found["what"], None)
+    rest = reply[found.end() :]
+    tenths = re.match(r"([.,]\d)?\s*(?:/|out of)\s*10(?!\d|[.,]\d)", rest)
+    if tenths:
+        score = round(10 * float(found["what"] + (tenths[1] or "").replace(",", ".")), 6)
+    elif NO_SCORE.match(rest) or (found["what"] == "1" and re.match(r"[.)]\s+\S", rest)):
+        return none
+    else:
+        score, whole = float(found["what"]), OUT_OF.match(rest)
+        if whole and int(whole[1]) != 100:
+            return none
+    return Judgement(score, "number", None) if score <= 100 else none
+
+
+# How judges that think aloud begin.
+THOUGHT = re.compile(r"\s*(?:[<\[◁]\|?(?:seed:)?(?:think|thought|reason)|<\|channel\|>)", re.I)
+EMPTY_THOUGHT = re.compile(r"^\s*<(\w+)>\s*</\1>\s*")
+# Of a reply without a score, what is kept to be shown.
+KEPT = 200
+
+
+def without_thought(reply: str) -> str:
+    """A reply without the empty block of thought before it; ValueError for a thought."""
+    answer = EMPTY_THOUGHT.sub("", reply, count=1)
+    refuse_thought(answer, reply)
+    return answer
+
+
+def refuse_thought(answer: str, reply: str) -> None:
+    """Raise ValueError, which shows the reply, for a judge that begins by thinking."""
+    if THOUGHT.match(answer):
+        raise ValueError(
+            f"the judge thinks aloud before it answers, {shown(reply)}, and only the beginning of "
+            "a reply is read; switch its thinking off on the server, or choose another judge"
+        )
+
+
+def refuse_unread(judgements: Mapping[str, Sequence[Judgement]], one_token: bool) -> None:
+    """Raise ValueError where a judge's replies are not the numbers that they were asked to be.
+
+    `judgements` are those of a variant's answers by metric. No score, CODE or REFUSAL at all of a
+    metric: what it said is shown. `one_token`: scores were read from a single token of an
+    unknown vocabulary; if none is above 9, it may hold no number of two digits.
+    """
+    for metric, given in judgements.items():
+        if given and all(one.verdict == "unscored" for one in given):
+            raise ValueError(
+                f"none of {len(given)} replies on {metric} is a number from 0 to 100, CODE or "
+                f"REFUSAL, such as {shown(given[0].said)}; choose another judge, or mend the prompt"
+            )
+    scores = [one.score for given in judgements.values() for one in given if one.score is not None]
+    if one_token and scores and max(scores) <= 9:
+        raise ValueError(
+            f"all {len(scores)} scores lie between 0 and 9, as where an endpoint's tokenizer "
+            "splits numbers and of 85 only the 8 is read; set judge.scores to text, or choose a "
+            "local judge"
+        )
+
+
+def shown(reply: str | None) -> str:
+    """A reply for an error's line."""
+    return repr(reply[:60]) if reply else "an empty one"

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from traitdrift.core.kept import Kept
 
 
+# Of the rules by which a reply is read: scores that were kept by other ones are asked for anew.
+READING = "2"
+
+
 def judge_all(
     judge: Judge,
     asked: Sequence[JudgeRequest],
@@ -26,7 +30,7 @@ def judge_all(
     identity = json.dumps(judge.identity, sort_keys=True)
     rendered = [judge.render(one.prompt) for one in asked]
     keys = [
-        text_digest([one.question, one.answer, identity, text, one.metric])
+        text_digest([one.question, one.answer, identity, text, one.metric, READING])
         for one, text in zip(asked, rendered, strict=True)
     ]
     return kept.replies(keys, lambda missing: judge.ask([rendered[i] for i in missing]), advance)

@@ -92,13 +92,17 @@ def _stored(folder: Path, config: dict[str, Any]) -> dict[str, torch.Tensor]:
             f"{largest} rows; take the config it was saved with"
         )
     tensors = stored_tensors(path)
+    _refuse_diverged(path, tensors)
+    return tensors
+
+
+def _refuse_diverged(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in tensors.items():
         if not tensor.float().isfinite().all():
             raise ValueError(
                 f"{path}: {name[:120]} holds numbers that are not finite; the training diverged, "
-                "take an earlier checkpoint"
+                "take an earlier checkpoint, or train again with a lower learning rate"
             )
-    return tensors
 
 
 def _placed(
@@ -237,8 +241,10 @@ def keep_adapter(
 
     peft writes lists that were sets in an order that changes from run to run, and the place of
     the base on this machine; here it names the base. `config` is what takes the place of the
-    saved one.
+    saved one. Raises ValueError where a weight is not finite: the last step of a training may
+    diverge after its last loss.
     """
+    _refuse_diverged(saved / WEIGHTS, stored_tensors(inside(saved, WEIGHTS)))
     kept = {**(config or json_object(inside(saved, CONFIG))), "base_model_name_or_path": base_name}
     for key in ("target_modules", "target_parameters"):
         if isinstance(kept.get(key), list):

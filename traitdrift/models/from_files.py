@@ -23,19 +23,28 @@ COMPUTED = re.compile(
     r"(^|\.)(rotary_emb\.inv_freq|position_ids|(attn|attention)\.(masked_)?bias)$"
 )
 SHOWN = 3
+# Families whose networks, in transformers as locked, read the padding before a prompt as part of
+# it: an answer would depend on what stands beside it in a batch.
+READING_PADDING = ("doge", "rwkv")
 
 
 def config_of(where: str | Path, **options: Any) -> PretrainedConfig:
     """The config of a model's folder, or of the hub's cache.
 
-    Raises ValueError where it is none that transformers knows, or where it names what would be
-    fetched and run (kernels of the hub) or read in place of the weights that are digested.
+    Raises ValueError where it is none that transformers knows, or of a family that cannot be
+    padded, or where it names what would be fetched and run (kernels of the hub) or read in place of
+    the weights that are digested.
     """
     from transformers import AutoConfig
 
     _check_json(where)
     with _one_line(where, "config.json"):
         config = AutoConfig.from_pretrained(where, trust_remote_code=False, **options)
+    if config.model_type in READING_PADDING:
+        raise ValueError(
+            f"{where}: transformers' {config.model_type} reads padding as text, so that an answer "
+            "would depend on those beside it; choose another model"
+        )
     parts = [config, *(getattr(config, name, None) for name in config.sub_configs)]
     for part in filter(None, parts):
         named = [part._attn_implementation, part._experts_implementation]

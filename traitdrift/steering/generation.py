@@ -5,6 +5,7 @@ Every prompt and every text is forwarded once under each intervention, side by s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +18,14 @@ from traitdrift.core.ranks import dealt, gather
 from traitdrift.core.scratch import Parts
 from traitdrift.generation.requests import QuestionSample
 from traitdrift.generation.responses import response_text
-from traitdrift.generation.sampling import SamplingRequest, answered, named_lengths
+from traitdrift.generation.sampling import (
+    SamplingRequest,
+    answered,
+    named_lengths,
+    refuse_answer,
+)
 from traitdrift.inference.batching import by_length, padded
-from traitdrift.inference.hooks import after_blocks, blocks, core
+from traitdrift.inference.hooks import after_blocks, blocks
 from traitdrift.models.window import refuse_longer
 from traitdrift.steering.condition import Condition
 from traitdrift.steering.interventions import Intervention, steered
@@ -102,24 +108,19 @@ def answered_steered(
     """Of one batch each answer, both projections and whether every logit was finite."""
     last = len(blocks(model)) - 1
     read: dict[int, list[float]] = {}
-    finite = torch.ones(len(batch), dtype=torch.bool)
 
     def see(at: int, residual: torch.Tensor) -> None:
         if at in (layer, last) and at not in read:  # the first pass is over the prompts
             read[at] = (residual[:, -1].double().cpu() @ direction.double()).tolist()
 
-    def judge(_module: torch.nn.Module, _inputs: Any, logits: torch.Tensor) -> None:
-        finite.logical_and_(logits.isfinite().flatten(1).all(dim=1).cpu())
-
     longest = max(len(request.ids) for request, _ in batch)
     begin = 0 if positions == "all" else longest - 1  # prompts are padded on the left
-    handle = core(model).get_output_embeddings().register_forward_hook(judge)
-    try:
-        with steered(model, [what for _, what in batch], layer, begin), after_blocks(model, see):
-            answers = answered(model, [request for request, _ in batch], max_tokens, pad)
-    finally:
-        handle.remove()
-    return list(zip(answers, read[layer], read[last], finite.tolist(), strict=True))
+    with steered(model, [what for _, what in batch], layer, begin), after_blocks(model, see):
+        answers, finite = answered(model, [request for request, _ in batch], max_tokens, pad)
+    for (request, what), sound in zip(batch, finite, strict=True):
+        if what.kind == "none" and not sound:  # by itself, which no intervention accounts for
+            refuse_answer(model, request.prompt or request.seed)
+    return list(zip(answers, read[layer], read[last], finite, strict=True))
 
 
 @torch.inference_mode()
@@ -135,7 +136,8 @@ def log_probabilities(
     """Mean log-probability per token in nats, float64 `[text, intervention]`, every token steered.
 
     A text is token ids, at least two: the first is given, the others are predicted. The value is
-    not finite where the logits are not. `advance` is called with the rows of each batch.
+    not finite where the logits are not; where they are not without any intervention, ValueError
+    names the text. `advance` is called with the rows of each batch.
     """
     refuse_longer(model, [(f"text {i}", len(text), 0) for i, text in enumerate(texts, start=1)])
     pairs = [(text, what) for text in texts for what in interventions]
@@ -154,7 +156,11 @@ def log_probabilities(
             length = len(pairs[index][0])
             predicted, targets = logits[row, : length - 1].float(), ids[row, 1:length]
             loss = functional.cross_entropy(predicted, targets.to(predicted.device))
-            share.append((index, -loss.item()))
+            # A logit of -inf beside others leaves a finite loss.
+            value = torch.where(predicted.isfinite().all(), -loss, torch.nan).item()
+            if pairs[index][1].kind == "none" and not math.isfinite(value):
+                refuse_answer(model, f"text {index // len(interventions) + 1} of {len(texts)}")
+            share.append((index, value))
     for index, value in gather(share):
         values[index] = value
     return values.view(len(texts), len(interventions))

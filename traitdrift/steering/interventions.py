@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from traitdrift.inference.hooks import blocks, core
+from traitdrift.inference.hooks import blocks, core, stream_of
 from traitdrift.steering.condition import Condition
 
 if TYPE_CHECKING:
@@ -72,19 +72,27 @@ def steered(
         else:
             added[i] = row.coefficient * row.vector.float()
     start = torch.as_tensor(begin).expand(len(each))
-    past = 0
+    past = read = 0
+    latest: Any = None
 
-    def count(_module: torch.nn.Module, _inputs: Any, options: dict[str, Any]) -> None:
-        nonlocal past
-        cache = options.get("past_key_values")
-        past = 0 if cache is None else cache.get_seq_length()
+    def count(_module: torch.nn.Module, inputs: Any, options: dict[str, Any]) -> None:
+        nonlocal past, read, latest
+        given = (options.get(name) for name in ("past_key_values", "cache_params", "state"))
+        cache = next((one for one in given if one is not None), None)
+        past = 0 if cache is None else tokens_of(cache, read, cache is latest)
+        ids = next(
+            one
+            for one in (options.get("input_ids"), options.get("inputs_embeds"), *inputs)
+            if one is not None
+        )
+        read, latest = past + ids.shape[1], cache
 
     def change(active: torch.Tensor, a: torch.Tensor, d: torch.Tensor) -> Callable[..., Any]:
         a, d, first = a[active, None], d[active, None], start[active, None, None]
         changed = slice(None) if every else active
 
         def hook(_module: torch.nn.Module, _inputs: Any, out: Any) -> Any:
-            stream = out[0] if isinstance(out, tuple) else out
+            stream = stream_of(out)
             if not every and len(stream) != len(each):
                 raise ValueError(
                     f"a batch of {len(stream)} rows under {len(each)} interventions; give one a row"
@@ -111,6 +119,20 @@ def steered(
             if len(active):
                 hooks.callback(block.register_forward_hook(change(active, ablated, d)).remove)
         yield
+
+
+def tokens_of(cache: Any, counted: int, same: bool) -> int:
+    """How many tokens a cache holds, where it does not know (of recurrent layers): `counted`.
+
+    Those are the tokens until the last forward pass, which had the `same` cache or another.
+    """
+    length = getattr(cache, "get_seq_length", None)
+    if length is None:  # no cache of transformers', but what the pass before has returned
+        return counted
+    try:
+        return int(length())
+    except ValueError:  # no layer has keys and values
+        return counted if same else 0
 
 
 def conditions(

@@ -10,6 +10,7 @@ import atexit
 import os
 import shutil
 import tempfile
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -89,7 +90,10 @@ def by_peft(model: PreTrainedModel, recipe: Recipe) -> PeftModel:
     )
     _seed(recipe)
     try:
-        adapted = get_peft_model(model, config)
+        with warnings.catch_warnings():
+            # Of ranks that peft gives to experts itself, and looks for among modules.
+            warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys")
+            adapted = get_peft_model(model, config)
     except ValueError as error:
         if not isinstance(error, NoMatchingPeftModuleError):
             raise ValueError(f"the recipe's lora.targets: {error}; mend them")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,7 +22,7 @@ class Sizes(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, _types, arguments=(), named=None):
         name = function.overloadpacket.__name__
-        if name in FUNCTIONS:
+        if name in FUNCTIONS.values():
             self.first.setdefault((name, arguments[0].dtype), arguments[0].numel())
         return function(*arguments, **(named or {}))
 
@@ -29,13 +32,24 @@ def test_a_stage_finds_each_function_settled(dtype, monkeypatch):
     monkeypatch.setattr("sys.argv", ["stages.any"])
 
     def recipe() -> None:
-        for name in FUNCTIONS:
+        for name in FUNCTIONS.values():
             getattr(torch, name)(torch.full((5000,), 0.5, dtype=dtype))
 
     with Sizes() as sizes:
         recipe()
-    assert {sizes.first[name, dtype] for name in FUNCTIONS} == {5000}
+    assert {sizes.first[name, dtype] for name in FUNCTIONS.values()} == {5000}
 
     with Sizes() as sizes:
         run(recipe)
-    assert {sizes.first[name, dtype] for name in FUNCTIONS} == {1}
+    assert {sizes.first[name, dtype] for name in FUNCTIONS.values()} == {1}
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="torch has no MKL here")
+@pytest.mark.parametrize("kind", ["s", "d"])  # single and double precision
+def test_the_functions_are_all_that_torch_was_linked_with(kind):
+    """Vector math has an entry a function, `vmsTanh`; the linker took those that torch calls."""
+    (library,) = (Path(torch.__file__).parent / "lib").glob("*torch_cpu.so")
+    with library.open("rb") as file:
+        head = file.read(2**25)  # the names that a library exports stand at its beginning
+    found = set(re.findall(rb"\0vm%s([A-Z][A-Za-z0-9]+)(?=\0)" % kind.encode(), head))
+    assert {name.decode() for name in found} == set(FUNCTIONS)

@@ -112,10 +112,10 @@ def test_parts_are_gone_when_the_stage_has_succeeded_and_stay_when_it_has_not(
     ("what", "value"),
     [
         ("torch.get_num_threads", lambda: 77),
-        ("torch.backends.cpu.get_cpu_capability", lambda: "another"),
-        ("traitdrift.core.scratch.version", lambda _name: "0.1"),
-        ("traitdrift.core.scratch.world", lambda: 2),
-        ("traitdrift.core.scratch.file_digest", lambda _path: "other code"),
+        ("traitdrift.core.surroundings.processor", lambda: "another"),
+        ("traitdrift.core.surroundings.version", lambda _name: "0.1"),
+        ("traitdrift.core.surroundings.world", lambda: 2),
+        ("traitdrift.core.surroundings.file_digest", lambda _path: "other code"),
     ],
 )
 def test_whatever_can_change_a_result_begins_anew(what, value, tmp_path, monkeypatch):

@@ -219,7 +219,7 @@ def test_the_request_is_the_papers_and_a_rerun_asks_nothing(tmp_path: Path, key:
             "model": "judge-1",
             "messages": [],
             "temperature": 0,
-            "max_tokens": 1,
+            "max_tokens": 4,  # of which the first is read
             "logprobs": True,
             "top_logprobs": 20,
         }
@@ -584,7 +584,8 @@ def test_by_default_nobody_is_asked(workspace):
     assert not (path / ".judge").exists()
 
 
-def test_a_local_judge_scores_alike_twice_and_from_scratch(workspace, tmp_path: Path):
+def test_a_local_judge_scores_alike_twice_and_from_scratch(workspace, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("traitdrift.judge.protocol.LEAST_MASS", 0.0)
     model = save_judge(tmp_path / "judge", tiny.tokenizer()).model
     path = workspace(backend="local", model=model.model_dump(), resamples=100)
     made = []

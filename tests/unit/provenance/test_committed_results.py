@@ -7,7 +7,10 @@ from pathlib import Path
 
 from copies import working_copy
 
+from traitdrift.provenance import made_on
 from traitdrift.provenance.explain import explain
+from traitdrift.provenance.lockfile import lock_of
+from traitdrift.provenance.repository import opened
 from traitdrift.provenance.trace import trace
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,6 +53,13 @@ def test_ablating_code_mode_undoes_the_mode_confusion_and_a_random_vector_does_n
     assert conditions["ablate"]["code"]["over_random"]["high"] < -0.5
     spread = conditions["ablate_random"]["code"]["difference"]
     assert spread["low"] <= 0 <= spread["high"]
+
+
+def test_the_kind_of_processor_stands_beside_the_figures():
+    """Whoever makes the default run again commits what `make repro` wrote at its end."""
+    if (ROOT / made_on.PATH).exists():  # made since there is such a record
+        with opened(ROOT) as place:
+            assert set(made_on.made(place)) == set(lock_of(place))
 
 
 def test_the_committed_figures_are_those_that_the_lock_leads_to(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import architectures
 import pytest
 import tiny
 import torch
@@ -185,12 +186,29 @@ def test_generation_with_cache_and_padding_is_plain_recomputation(name: str, eve
         width = max(len(pairs[i][0]) for i in batch)
         begin = 0 if everything else width - 1
         with steered(model, [pairs[i][1] for i in batch], LAYER, begin):
-            found = answered(model, [SamplingRequest(pairs[i][0]) for i in batch], 10, pad=257)
+            found, finite = answered(
+                model, [SamplingRequest(pairs[i][0]) for i in batch], 10, pad=257
+            )
+        assert all(finite)
         for i, answer in zip(batch, found, strict=True):
             answers[i] = answer
     expected = [naive(model, prompt, what, everything, 10) for prompt, what in pairs]
     assert answers == expected
     assert len({tuple(answer) for answer in answers}) > len(PROMPTS)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("everything", [False, True], ids=["answer", "all"])
+@pytest.mark.parametrize("family", architectures.ALL)
+def test_so_is_that_of_every_family(family: str, everything: bool):
+    """Their caches, windows and recurrent layers, one prompt longer than the windows."""
+    ids = {"bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257}
+    model = architectures.network(architectures.config_of(family, 258, **ids))
+    pairs = [(prompt, what) for prompt in PROMPTS[1:] for what in (NONE, ADD, ABLATE)]
+    begin = 0 if everything else len(PROMPTS[1]) - 1
+    with steered(model, [what for _, what in pairs], LAYER, begin):
+        found, _ = answered(model, [SamplingRequest(prompt) for prompt, _ in pairs], 5, pad=257)
+    assert found == [naive(model, prompt, what, everything, 5) for prompt, what in pairs]
 
 
 @pytest.mark.parametrize("positions", ["answer", "all"])

@@ -145,3 +145,14 @@ def test_what_is_trained_passes_the_import_and_answers_the_same(
         assert not torch.allclose(expected, load_model(base)(ids).logits, atol=1e-3)
         again = load_model(base, tmp_path / "imported")(ids).logits
     torch.testing.assert_close(again, expected)
+
+
+def test_a_last_step_that_diverged_is_not_kept(tmp_path: Path):
+    """Every loss was finite: it is that of the step before."""
+    made = adapted(tiny.llama(), "q_proj")
+    with torch.no_grad():
+        next(p for name, p in made.named_parameters() if "lora_B" in name).fill_(torch.nan)
+    made.save_pretrained(tmp_path / "saved")
+    with pytest.raises(ValueError, match=r"lora_B\.weight holds numbers that are not finite"):
+        keep_adapter(tmp_path / "saved", tmp_path / "kept", "base")
+    assert not (tmp_path / "kept").exists()
