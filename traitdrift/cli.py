@@ -168,8 +168,8 @@ def supplement(steps: dict[str, Step], target: str, into: Path, rev: str | None 
     commit = Commit(name=_git("rev-parse", f"{rev}^{{commit}}").strip(), time=time)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "files"
-        _git("archive", "--format=tar", f"--output={root}.tar", rev)
-        shutil.unpack_archive(f"{root}.tar", root, filter="data")
+        _git("archive", "--format=zip", f"--output={root}.zip", rev)
+        shutil.unpack_archive(f"{root}.zip", root)
         write_crate(steps, target, root, into, held, commit)
 
 

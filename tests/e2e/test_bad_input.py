@@ -57,7 +57,7 @@ def huge_model(p: Path) -> None:
     config = p / "models/base/config.json"
     values = json.loads(config.read_text())
     config.unlink()  # a link
-    config.write_text(json.dumps({**values, "hidden_size": 2**20}))
+    config.write_text(json.dumps({**values, "hidden_size": 9 * 2**17}))
 
 
 # name: (how to spoil a working copy, stage, what the one line says)

@@ -74,12 +74,12 @@ def test_without_ray_the_extra_is_named(lab: Lab):
 
 def test_job_scripts_of_the_page_are_scripts():
     page = (ROOT / "docs/cluster.md").read_text()
-    scripts = re.findall(r"```bash\n(.*?)```", page, re.S)
+    scripts = re.findall(r"```bash elsewhere\n(.*?)```", page, re.S)
     assert len(scripts) == 4
     for script in scripts:
         done = subprocess.run(
             ["bash", "-n"], input=script, capture_output=True, text=True, timeout=30
         )
         assert (done.returncode, done.stderr) == (0, "")
-    (task,) = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    (task,) = re.findall(r"```{code-block} yaml\n(.*?)```", page, re.S)
     assert {"resources", "setup", "run"} <= set(YAML(typ="safe", pure=True).load(task))
