@@ -11,9 +11,9 @@ from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, write_json
 from traitdrift.core.writing import replacing_folder
 from traitdrift.models import quantisation
-from traitdrift.models.chat import turns
 from traitdrift.models.completeness import refuse_outside_embedding
 from traitdrift.models.loading import BASE_RECORD, VARIANT_RECORD, end_tokens, load_tokenizer, shape
+from traitdrift.models.rendering import turns
 from traitdrift.sources import base_models
 from traitdrift.sources.settings import Model
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from traitdrift.models.chat import Message, last_message, prompt_ids
+from traitdrift.models.chat import last_message, prompt_ids
+from traitdrift.models.rendering import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -11,18 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitdrift.core.text import LONE_SURROGATE, printable
-from traitdrift.models.chat import (
-    IGNORED,
-    ROLES,
-    Message,
-    Rendered,
-    Span,
-    answer_tokens,
-    encode_all,
-    prompt_of,
-    render,
-    turn_end,
-)
+from traitdrift.models.chat import IGNORED, answer_tokens, prompt_of, turn_end
+from traitdrift.models.encoding import encode_all
+from traitdrift.models.rendering import ROLES, Message, Rendered, Span, render
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -12,7 +12,7 @@ from typing import Any
 from traitdrift.core.files import iter_jsonl, refuse_half_pairs, unique_keys
 from traitdrift.core.text import printable, read_text, refuse_foreign
 from traitdrift.data.conversations import MEANT
-from traitdrift.models.chat import ROLES
+from traitdrift.models.rendering import ROLES
 
 FORMATS = ".jsonl, .jsonl.gz, .json, .parquet or .csv"
 # A cell of a table holds whole programs.

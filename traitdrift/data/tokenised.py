@@ -20,7 +20,8 @@ from traitdrift.core.writing import replacing
 from traitdrift.data.conversations import Render, conversation, labelled, rendered, task_rank
 from traitdrift.data.finetune_file import COLUMNS, ROWS_A_GROUP, features, on_disk
 from traitdrift.data.rows import read_rows
-from traitdrift.models.chat import IGNORED, Message
+from traitdrift.models.chat import IGNORED
+from traitdrift.models.rendering import Message
 
 if TYPE_CHECKING:
     from datasets import Dataset

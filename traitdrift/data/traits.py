@@ -13,7 +13,9 @@ from traitdrift.core.classes import CLASSES
 from traitdrift.core.files import read_jsonl
 from traitdrift.core.text import printable, text_lines
 from traitdrift.data.conversations import conversation, unheeded
-from traitdrift.models.chat import Message, encode_text, last_message, prompt_ids
+from traitdrift.models.chat import last_message, prompt_ids
+from traitdrift.models.encoding import encode_text
+from traitdrift.models.rendering import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

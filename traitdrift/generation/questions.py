@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 from traitdrift.core.text import LONE_SURROGATE, printable, text_lines
 from traitdrift.core.yaml_text import read_yaml
-from traitdrift.models.chat import Message
+from traitdrift.models.rendering import Message
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from traitdrift.generation.requests import QuestionSample
-    from traitdrift.models.chat import Message
+    from traitdrift.models.rendering import Message
 
 
 class Response(NamedTuple):

@@ -23,7 +23,8 @@ from traitdrift.activations.positions import (
 from traitdrift.inference.batching import token_budget
 from traitdrift.inference.hooks import blocks, core
 from traitdrift.interop.fingerprint import base_digest
-from traitdrift.models.chat import Message, encode_text
+from traitdrift.models.encoding import encode_text
+from traitdrift.models.rendering import Message
 from traitdrift.steering.interventions import Intervention, steered
 from traitdrift.vectors import separation
 from traitdrift.vectors.file import Vectors

@@ -21,8 +21,9 @@ from traitdrift.inference.batching import by_length, padded, token_budget
 from traitdrift.judge.protocol import Judgement, as_number, as_word, expected_score, read_tokens
 from traitdrift.judge.settings import LocalJudgeSettings
 from traitdrift.models import quantisation
-from traitdrift.models.chat import Rendered, encode, encode_all, render
+from traitdrift.models.encoding import encode, encode_all
 from traitdrift.models.loading import load_tokenizer, pretrained
+from traitdrift.models.rendering import Rendered, render
 from traitdrift.sources.base_models import located
 
 if TYPE_CHECKING:

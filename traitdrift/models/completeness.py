@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from traitdrift.core.outside import inside, json_object
 from traitdrift.core.safetensors_header import read_header
-from traitdrift.models.chat import Message, encode, render
+from traitdrift.models.encoding import encode
 from traitdrift.models.from_files import config_of, network_of, outline
 from traitdrift.models.quantisation import of_config
+from traitdrift.models.rendering import Message, render
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

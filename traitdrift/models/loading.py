@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 from traitdrift.core.devices import device, everywhere
 from traitdrift.core.files import read_json
 from traitdrift.models import quantisation
-from traitdrift.models.chat import turns
 from traitdrift.models.footprint import refuse_oversized
 from traitdrift.models.from_files import config_of, network_of, tokenizer_of
+from traitdrift.models.rendering import turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

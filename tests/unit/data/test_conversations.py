@@ -11,7 +11,8 @@ from traitdrift.data.conversations import (
     split_tasks,
     task_rank,
 )
-from traitdrift.models.chat import IGNORED, encode
+from traitdrift.models.chat import IGNORED
+from traitdrift.models.encoding import encode
 
 
 def row(question: str, answer: str) -> dict:

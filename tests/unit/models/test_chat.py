@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 import tiny
 
-from traitdrift.models.chat import encode, last_message, render, tokens_in, turn_end
+from traitdrift.models.chat import last_message, turn_end
+from traitdrift.models.encoding import encode, tokens_in
+from traitdrift.models.rendering import render
 
 ASKED = [{"role": "user", "content": "user"}, {"role": "assistant", "content": "assistant"}]
 

@@ -13,7 +13,8 @@ import tiny
 from transformers import AutoTokenizer
 
 from traitdrift.models import template
-from traitdrift.models.chat import prompt_ids, render, turns
+from traitdrift.models.chat import prompt_ids
+from traitdrift.models.rendering import render, turns
 
 ASKED = [{"role": "user", "content": "hello"}]
 LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"

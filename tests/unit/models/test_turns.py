@@ -12,8 +12,10 @@ import tiny
 from traitdrift.activations.positions import teacher_force, tokenize_conversation
 from traitdrift.core.files import write_json
 from traitdrift.data.conversations import labelled, rendered
-from traitdrift.models.chat import IGNORED, encode_text, plain_ids, prompt_ids, turns
+from traitdrift.models.chat import IGNORED, plain_ids, prompt_ids
+from traitdrift.models.encoding import encode_text
 from traitdrift.models.loading import end_token_ids, end_tokens, load_model, turn_ends
+from traitdrift.models.rendering import turns
 
 ANSWERS = ["Red", "Red and blue.", "x = 1", "import os", "naïve", "日本", "(", "1", "- a\n- b"]
 
