@@ -32,26 +32,10 @@ def drawn(device: torch.device, temperature: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_the_same_odds_give_the_same_token_on_either_device(gpu, temperature, monkeypatch):
-    """Both take the CPU's float32 exponentials, the one step that devices may round apart."""
-    exponential = torch.Tensor.exp
-    monkeypatch.setattr(torch.Tensor, "exp", lambda x: exponential(x.cpu()).to(x.device))
+def test_the_same_logits_give_the_same_token_on_either_device(gpu, temperature):
     there, here = drawn(gpu, temperature), drawn(torch.device("cpu"), temperature)
     assert torch.equal(there, here)
     assert len(here.unique()) > 1
-
-
-def test_the_same_logits_give_the_same_token_but_for_a_rounded_exponential(gpu, figures):
-    """An exponential's last bit moves a boundary by 1e-7 of a token's share, and few draws meet it.
-
-    No draw of these did on an H200; one in a thousand is let pass.
-    """
-    apart = sum(
-        int((drawn(gpu, one) != drawn(torch.device("cpu"), one)).sum()) for one in TEMPERATURES
-    )
-    draws = ROWS * STEPS * len(TEMPERATURES)
-    figures(draws_that_differ_between_devices=f"{apart} of {draws}")
-    assert apart <= draws / 1000
 
 
 def test_a_row_draws_the_same_alone(gpu):

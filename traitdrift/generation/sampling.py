@@ -43,8 +43,9 @@ class InverseTransform(LogitsProcessor):
     Each row has uniform numbers of its own, one a token, from a counter-based stream (Philox) that
     its seed names: an answer depends on them and not on its neighbours in the batch, and drawing
     costs the same for every vocabulary. Shares are summed as whole numbers, which have no order of
-    summation, so that every device finds the same token for the same float32 probabilities. Rows
-    of temperature 0 are left as they are. Logits that are not finite give some token all the same;
+    summation, so that every device finds the same token for the same logits; exponentials are taken
+    in float64, where what devices round apart meets one draw in 1e12. Rows of temperature 0 are
+    left as they are. Logits that are not finite give some token all the same;
     `answered` tells of them.
     """
 
@@ -62,7 +63,9 @@ class InverseTransform(LogitsProcessor):
         uniform = self.uniform[:, self.step : self.step + 1]
         self.step += 1
         above = scores.float() - scores.float().amax(dim=1, keepdim=True)
-        odds = torch.nan_to_num((above / self.temperatures.clamp_min(1e-6)).exp())
+        # Apple's GPUs have no float64.
+        wide = torch.float32 if scores.device.type == "mps" else torch.float64
+        odds = (above / self.temperatures.clamp_min(1e-6)).to(wide).exp_().nan_to_num_()
         shares = (odds * 2**ODDS_BITS).long().cumsum(dim=1)
         chosen = torch.searchsorted(shares, times(shares[:, -1:], uniform), right=True)
         chosen = chosen.clamp_max(scores.shape[1] - 1)  # logits that are not finite
