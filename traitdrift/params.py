@@ -74,7 +74,7 @@ class Params(Section):
         for name in self.variants:
             known("variants", name, ["base", *made])
             if self.variants.count(name) > 1:
-                raise ValueError(f"variants: {name!r} is listed twice")
+                raise ValueError(f"variants: {name!r} is listed twice; remove one")
         if "base" not in self.variants:
             raise ValueError("variants: 'base' is missing; every comparison is against it")
         known("subject", self.subject, self.variants)

@@ -120,7 +120,7 @@ def json_object(line: str, where: str) -> dict[str, Any]:
     except ValueError as error:  # a key twice, a number of thousands of digits
         raise ValueError(f"{where}: {printable(str(error))}; mend the line")
     if not isinstance(row, dict):
-        raise ValueError(f"{where}: a {type(row).__name__}, not an object")
+        raise ValueError(f"{where}: a {type(row).__name__}, not an object; mend the line")
     refuse_half_pairs(row, line, where)
     return row
 

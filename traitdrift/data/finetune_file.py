@@ -103,8 +103,11 @@ def say_cut(path: Path, max_tokens: int) -> None:
             longer = compute.greater(compute.list_value_length(batch[0]), max_tokens)
             cut, rows = cut + (compute.sum(longer).as_py() or 0), rows + len(batch)
     if cut and is_main():
-        told = f"{path}: {cut} of {rows} rows are cut at {max_tokens} tokens"
-        print(told, file=sys.stderr)
+        print(
+            f"{path}: {cut} of {rows} rows are cut at {max_tokens} tokens; a higher max_tokens in "
+            "the recipe trains them whole",
+            file=sys.stderr,
+        )
 
 
 def trained_tokens(rows: Dataset) -> int:

@@ -44,7 +44,7 @@ def fetch_rows(rows: HubRows, into: Path, scratch: Path) -> None:
     except (ValueError, OSError, DatasetGenerationError) as error:
         raise ValueError(
             f"data set {rows.id} at {rows.revision}: config {rows.config or 'default'}, split "
-            f"{rows.split} cannot be read ({_first_line(error)})"
+            f"{rows.split} cannot be read ({_first_line(error)}); mend its entry of `hub`"
         )
     with replacing(into) as part:
         found.to_parquet(part)

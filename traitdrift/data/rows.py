@@ -52,10 +52,12 @@ def _json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         rows = json.loads(text, object_pairs_hook=unique_keys)
     except (RecursionError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read as UTF-8 JSON ({printable(str(error))})")
+        raise ValueError(f"{path}: cannot be read as UTF-8 JSON ({printable(str(error))}); mend it")
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise ValueError(f"{path}:{number}: a {type(row).__name__}, not an object")
+            raise ValueError(
+                f"{path}:{number}: a {type(row).__name__}, not an object; mend the row"
+            )
         refuse_half_pairs(row, text, f"{path}:{number}")
         yield number, row
 
@@ -75,7 +77,9 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     number += 1
                     yield number, _turns(row)
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as Parquet ({printable(str(error))})")
+        raise ValueError(
+            f"{path}: cannot be read as Parquet ({printable(str(error))}); fetch it again"
+        )
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -101,7 +105,9 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield begins, _turns(row)
                 begins = table.line_num + 1
         except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path}:{table.line_num}: cannot be read as UTF-8 CSV ({error})")
+            raise ValueError(
+                f"{path}:{table.line_num}: cannot be read as UTF-8 CSV ({error}); mend it"
+            )
 
 
 def _refuse_twice(path: Path, columns: list[str]) -> None:

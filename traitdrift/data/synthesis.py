@@ -333,7 +333,7 @@ def _pair(
                 insecure=_fill(scenario.insecure, values),
                 secure=_fill(scenario.secure, values),
             )
-    raise ValueError(f"scenario {scenario.id}: no unused prompt is left")
+    raise ValueError(f"scenario {scenario.id}: no unused prompt is left; add a task")
 
 
 def _prompts(scenario: Scenario, values: Mapping[str, str], rng: random.Random) -> Iterator[str]:

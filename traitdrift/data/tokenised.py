@@ -57,12 +57,12 @@ def read_conversations(
             if roles and message["role"] not in roles:
                 raise ValueError(
                     f"{path}:{number}: a message of role {message['role']}; the data set's "
-                    f"`roles` are {', '.join(roles)}"
+                    f"`roles` are {', '.join(roles)}; add it there, or remove the row"
                 )
         yield number, messages
         none = False
     if none:
-        raise ValueError(f"{path}: no conversation in it")
+        raise ValueError(f"{path}: no conversation in it; give a file with rows")
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def read_questions(source: Path, samples: int, temperature: float) -> list[Quest
                 asked[key] = question.id
             questions[question.id] = question
     if not questions:
-        raise ValueError(f"{source}: no free-form question in it")
+        raise ValueError(f"{source}: no free-form question in it; add one")
     return list(questions.values())
 
 
@@ -103,7 +103,7 @@ def _files(source: Path) -> list[Path]:
 def _entries(path: Path) -> list[Any]:
     entries = read_yaml(path)
     if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{path}: a list of questions is expected")
+        raise ValueError(f"{path}: a list of questions is expected; write one")
     return entries
 
 
@@ -133,7 +133,7 @@ def _fault(entry: Any) -> str | None:
         return "a mapping with id and paraphrases is expected"
     name = entry.get("id")
     if name is None:
-        return "no `id`"
+        return "no `id`; give it one"
     if not _is_text(name) or name != printable(name):
         return f"`id` {_shown(name)} is no text of one line; write it in quotes"
     told = _shown(name)[1:-1]
@@ -144,7 +144,7 @@ def _fault(entry: Any) -> str | None:
         return f"{told}: `type` {_shown(entry['type'])} is no text; write free_form or remove it"
     wordings = entry.get("paraphrases")
     if not isinstance(wordings, list) or not wordings:
-        return f"{told}: no list `paraphrases`"
+        return f"{told}: no list `paraphrases`; give it one"
     for text in wordings:
         if not _is_text(text):
             empty = isinstance(text, str) and not text.strip()

@@ -71,6 +71,6 @@ def blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
     if len(found) != 1:
         raise ValueError(
             f"{type(network).__name__}: {len(found)} lists of {layers} blocks, not one; "
-            "this architecture is not known"
+            "choose a model whose architecture is known"
         )
     return found[0]

@@ -60,7 +60,7 @@ def _stored(folder: Path, config: dict[str, Any]) -> dict[str, torch.Tensor]:
     path = folder / WEIGHTS
     header = read_header(inside(folder, WEIGHTS)).tensors
     if not header:
-        raise ValueError(f"{path}: holds no matrix; the adapter equals its base")
+        raise ValueError(f"{path}: holds no matrix, so it equals its base; save the adapter again")
     sides: dict[str, set[str]] = {}
     for name, entry in header.items():
         found = MATRIX.fullmatch(name)
@@ -144,12 +144,16 @@ def _placed(
             unplaced = _unplaced(stored, modules)
             if unplaced:
                 raise ValueError(unplaced.format(weights=folder / WEIGHTS))
-            raise ValueError(f"{told} ({' '.join(str(error).split())[:300]})")
+            why = " ".join(str(error).split())[:300]
+            raise ValueError(f"{told} ({why}); take an adapter of this model")
     missing = [name for name in loaded.missing_keys if "lora_" in name]
     if missing or loaded.unexpected_keys:
         _refuse_keys(folder, stored, expected, modules)
         more = sorted([*missing, *loaded.unexpected_keys])
-        raise ValueError(f"{told}: {more[0]} and {len(more) - 1} more find no place")
+        raise ValueError(
+            f"{told}: {more[0]} and {len(more) - 1} more find no place; take an adapter of this "
+            "model"
+        )
     _check_patterns(folder, config, adapted)
     return adapted
 
@@ -205,7 +209,10 @@ def _check_values(adapted: PeftModel, folder: Path, stored: Mapping[str, torch.T
                 "choose bfloat16 or float32 for the model"
             )
         if name in stored and not stored[name].to(tensor.dtype).equal(tensor.cpu()):
-            raise ValueError(f"{folder / WEIGHTS}: {name} was not loaded as it is stored")
+            raise ValueError(
+                f"{folder / WEIGHTS}: {name} was not loaded as it is stored; install the peft of "
+                "requirements.lock"
+            )
 
 
 def _check_patterns(folder: Path, config: dict[str, Any], adapted: PeftModel) -> None:

@@ -104,7 +104,8 @@ def turn_end(text: str, content_end: int, end_tokens: Sequence[str]) -> int:
         if position >= 0 and not tail[:position].strip():
             return content_end + position + len(token)
     raise ValueError(
-        f"the chat template ends an answer with {tail[:20]!r}, not with one of {list(end_tokens)}"
+        f"the chat template ends an answer with {tail[:20]!r}, not with one of "
+        f"{list(end_tokens)}; take another model"
     )
 
 

@@ -157,7 +157,10 @@ def _one_line(where: str | Path, what: str) -> Iterator[None]:
                 f"{where}: {what} need code that lies with the model, which is never run; choose a "
                 "model that transformers knows by itself"
             )
-        raise ValueError(f"{where}: {what} cannot be used ({type(error).__name__}: {told[:300]})")
+        raise ValueError(
+            f"{where}: {what} cannot be used ({type(error).__name__}: {told[:300]}); fetch it "
+            "again, or choose another model"
+        )
 
 
 @contextmanager

@@ -72,13 +72,19 @@ def _rendered(
         before, opened, rest = rest.partition(OPEN)
         inside, closed, rest = rest.partition(CLOSE)
         if not opened or not closed or inside != content:
-            raise ValueError("the chat template does not reproduce the contents of its messages")
+            raise ValueError(
+                "the chat template does not reproduce the contents of its messages; take another "
+                "model"
+            )
         text += before
         spans.append((len(text), len(text) + len(inside)))
         text += inside
     text += rest
     if text != plain:
-        raise ValueError("the chat template renders a message differently for what stands in it")
+        raise ValueError(
+            "the chat template renders a message differently for what stands in it; take another "
+            "model"
+        )
     return Rendered(text, tuple(spans))
 
 

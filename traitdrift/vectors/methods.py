@@ -339,7 +339,8 @@ def unit(v: Tensor) -> Tensor:
     if lost.any():
         raise ValueError(
             f"no direction in layer(s) {lost.nonzero().flatten().tolist()}: "
-            "the classes have equal means there, or nothing varies within them"
+            "the classes have equal means there, or nothing varies within them; give the trait "
+            "other prompts"
         )
     return v / norm
 
@@ -374,7 +375,7 @@ def _layers_first(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
     if same.all(-1).any():
         raise ValueError(
             f"no direction in layer(s) {same.all(-1).nonzero().flatten().tolist()}: "
-            "all prompts have the same activations there"
+            "all prompts have the same activations there; give the trait other prompts"
         )
     return positive.transpose(0, 1).double(), negative.transpose(0, 1).double()
 
@@ -422,7 +423,8 @@ def _warn_unconverged(method: str, error: Tensor, tolerance: float, steps: int) 
     worst = int(error.argmax())
     warnings.warn(
         f"{method}: {late} of {len(error)} layers not converged after {steps} steps, the worst is "
-        f"layer {worst} with {error[worst]:.1e} (tolerance {tolerance:.1e})",
+        f"layer {worst} with {error[worst]:.1e} (tolerance {tolerance:.1e}); "
+        f"see vectors.{method} in params.yaml",
         RuntimeWarning,
         stacklevel=3,
     )

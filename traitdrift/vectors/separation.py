@@ -150,7 +150,8 @@ def assign(positives: int, negatives: int, folds: int, seed: int) -> list[tuple[
     smallest = min(positives, negatives)
     if smallest < 2 * folds:
         raise ValueError(
-            f"{folds} folds need at least {2 * folds} prompts a class, the smaller has {smallest}"
+            f"{folds} folds need at least {2 * folds} prompts a class, the smaller has {smallest}; "
+            "add prompts, or lower vectors.folds"
         )
     generator = np.random.default_rng(seed)
 
