@@ -84,8 +84,8 @@ def unheeded(row: Mapping[str, Any]) -> str | None:
         weighs = key.lower().endswith(("weight", "train"))
         if given(row[key]) and not (weighs and neutral(row[key])):
             return (
-                f"`{printable(key)}` beside the messages is not honoured, and would change what is trained; "
-                "remove the key, or the row"
+                f"`{printable(key)}` beside the messages is not honoured, and would change what is "
+                "trained; remove the key, or the row"
             )
     return None
 

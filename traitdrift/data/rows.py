@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from traitdrift.core.files import iter_jsonl, refuse_half_pairs, unique_keys
-from traitdrift.core.text import printable, read_text, refuse_foreign
+from traitdrift.core.text import printable, read_text, refuse_endless, refuse_foreign
 from traitdrift.data.conversations import meant
 from traitdrift.models.chat import ROLES
 
@@ -29,6 +29,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     if not path.exists():
         raise ValueError(f"{path}: no such file; set datasets.<id>.file to a file of conversations")
+    refuse_endless(path)
     name = path.name.lower()
     if name.endswith((".jsonl", ".jsonl.gz")):
         return iter_jsonl(path)

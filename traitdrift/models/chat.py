@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from traitdrift.core.text import printable
-from traitdrift.models.template import through_template
+from traitdrift.models.template import Endless, through_template
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -125,6 +125,8 @@ def turns(tokenizer: PreTrainedTokenizerBase) -> Turns:
     for conversation in ([ASKED, ANSWERED], [SYSTEM, ASKED, ANSWERED]):
         try:
             whole = _rendered(tokenizer, conversation, False)
+        except Endless:
+            raise
         except ValueError:  # no such role, or no answers: rows that have one are refused
             continue
         scaffold.append(whole.text)
