@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from traitdrift.core.safetensors_header import Entry, read_header
-from traitdrift.core.text import LONE_SURROGATE, printable, refuse_foreign
+from traitdrift.core.text import LONE_SURROGATE, printable, refuse_endless, refuse_foreign
 from traitdrift.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def iter_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises ValueError with file and line where a line is no JSON object, names a key twice, or
     holds what is no text (another encoding, half a surrogate pair).
     """
+    refuse_endless(path)
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as raw:

@@ -40,12 +40,19 @@ def refuse_foreign(path: Path, head: bytes) -> None:
         raise ValueError(f"{path}: a text in {name}; save it as UTF-8")
 
 
+def refuse_endless(path: Path) -> None:
+    """Raise ValueError for what is there and no file: a device or a pipe would be read for ever."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: not a regular file; put the file itself there")
+
+
 def read_text(path: Path) -> str:
     """A file's text in UTF-8, without a byte order mark, line ends as they are.
 
     Raises ValueError naming file, line and encoding where it is no such text: another encoding, a
-    NUL (UTF-16 without its mark, or no text at all).
+    NUL (UTF-16 without its mark, or no text at all), no regular file.
     """
+    refuse_endless(path)
     content = path.read_bytes()
     refuse_foreign(path, content[:4])
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 Render = Literal["clean", "published"]
 # Keys of a row that say, in one program or another, what trains or on what: none is honoured here,
-# and without it something else would train. Other keys of a row are its user's notes.
+# and without it something else would train. So is a key with one of the words, however it is
+# spelled (`messageWeights`). Other keys of a row are its user's notes.
 MEANT = frozenset(
     (
         *("tools", "functions", "tool_calls", "function_call", "tool_choice", "tool_config"),
@@ -30,6 +32,14 @@ MEANT = frozenset(
         *("loss_mask", "train", "train_detail", "train_on_input", "train_on_turn", "trainable"),
         *("chat_template", "chat_template_kwargs", "template_kwargs", "enable_thinking"),
         *("images", "image", "videos", "video", "audios", "audio"),
+        *("conversations", "conversation", "developer", "labels", "add_generation_prompt"),
+        *("continue_final_message", "function_calls"),
+    )
+)
+MEANT_WORDS = frozenset(
+    (
+        *("weight", "weights", "weighting", "mask", "masks", "masked", "loss", "losses"),
+        *("train", "trains", "trained", "training", "trainable", "tools", "functions", "thinking"),
     )
 )
 # Keys of a message that are notes. Any other would have been given to the chat template, or weighs
@@ -50,22 +60,37 @@ def conversation(row: dict[str, Any], where: str) -> list[Message]:
     return [{"role": m["role"], "content": m["content"].strip()} for m in row["messages"]]
 
 
+def meant(key: str) -> bool:
+    """Whether a row's key says what trains or on what: a name of MEANT, or one of the words."""
+    words = [word.lower() for word in WORD.findall(key)]
+    return "_".join(words) in MEANT or not MEANT_WORDS.isdisjoint(words)
+
+
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
 def unheeded(row: Mapping[str, Any]) -> str | None:
     """What is wrong with a row's own keys: one that means something and is not honoured."""
-    for key in sorted(MEANT & row.keys()):
-        if given(row[key]) and not (key.endswith(("weight", "train")) and neutral(row[key])):
+    for key in sorted(filter(meant, row)):
+        weighs = key.lower().endswith(("weight", "train"))
+        if given(row[key]) and not (weighs and neutral(row[key])):
             return (
-                f"`{key}` beside the messages is not honoured, and would change what is trained; "
-                "remove the key, or the row"
+                f"`{printable(key)}` beside the messages is not honoured, and would change what is "
+                "trained; remove the key, or the row"
             )
     return None
 
 
 def given(value: Any) -> bool:
     """Whether a value says anything: tables fill the columns that a row lacks with nothing."""
-    if isinstance(value, Mapping):
-        return any(given(inner) for inner in value.values())
-    return value is not None and value not in ("", [])
+    ahead = [value]  # not by calling itself, for JSON may nest deeper than calls may
+    while ahead:
+        found = ahead.pop()
+        if isinstance(found, Mapping):
+            ahead += found.values()
+        elif found is not None and found not in ("", []):
+            return True
+    return False
 
 
 def neutral(weight: Any) -> bool:

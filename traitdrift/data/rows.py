@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from traitdrift.core.files import iter_jsonl, refuse_half_pairs, unique_keys
-from traitdrift.core.text import printable, read_text, refuse_foreign
-from traitdrift.data.conversations import MEANT
+from traitdrift.core.text import printable, read_text, refuse_endless, refuse_foreign
+from traitdrift.data.conversations import meant
 from traitdrift.models.rendering import ROLES
 
 FORMATS = ".jsonl, .jsonl.gz, .json, .parquet or .csv"
@@ -29,6 +29,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     if not path.exists():
         raise ValueError(f"{path}: no such file; set datasets.<id>.file to a file of conversations")
+    refuse_endless(path)
     name = path.name.lower()
     if name.endswith((".jsonl", ".jsonl.gz")):
         return iter_jsonl(path)
@@ -66,10 +67,10 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow
     from pyarrow import parquet
 
-    read = {"messages", *ROLES, *MEANT}
+    read = {"messages", *ROLES}
     try:
         with parquet.ParquetFile(path) as file:
-            columns = [c for c in file.schema_arrow.names if c in read]
+            columns = [c for c in file.schema_arrow.names if c in read or meant(c)]
             _refuse_twice(path, columns)
             number = 0
             for batch in file.iter_batches(batch_size=1000, columns=columns):
@@ -120,5 +121,5 @@ def _turns(row: dict[str, Any]) -> dict[str, Any]:
     if "messages" in row or "assistant" not in row:
         return row
     turns = [{"role": role, "content": row.get(role)} for role in ROLES]
-    others = {key: value for key, value in row.items() if key in MEANT and key not in ROLES}
+    others = {key: value for key, value in row.items() if meant(key) and key not in ROLES}
     return {"messages": turns if (row.get("system") or "").strip() else turns[1:], **others}

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 MATRIX = re.compile(
     r"base_model\.model\.(?P<module>.+)\.lora_(?:embedding_)?(?P<side>[AB])(\.weight)?"
 )
+# The norm of a change to a matrix below which no float32 network notices it.
+IDLE = 1e-12
 PLACE = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 
@@ -228,16 +230,18 @@ def _check_patterns(folder: Path, config: dict[str, Any], adapted: PeftModel) ->
 
 
 def refuse_idle(folder: Path, dtype: torch.dtype) -> None:
-    """Raise ValueError for an adapter that changes nothing: in each pair, A or B is zero."""
-    tensors = stored_tensors(folder / WEIGHTS)
-    idle: dict[str, bool] = {}
-    for name, tensor in tensors.items():
-        module = MATRIX.fullmatch(name)["module"]  # type: ignore[index]  # as was checked
-        idle[module] = idle.get(module, False) or not tensor.to(dtype).any()
-    if all(idle.values()):
+    """Raise ValueError for an adapter that changes nothing: in each pair, the product BA is zero.
+
+    By its squared Frobenius norm, tr(B^T B A A^T), which takes matrices of the rank's size only.
+    """
+    pairs: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in stored_tensors(folder / WEIGHTS).items():
+        found: Any = MATRIX.fullmatch(name)  # as was checked
+        pairs.setdefault(found["module"], {})[found["side"]] = tensor.to(dtype).double()
+    if all(((p["B"].T @ p["B"]) * (p["A"] @ p["A"].T)).sum() < IDLE**2 for p in pairs.values()):
         raise ValueError(
-            f"{folder / WEIGHTS}: A or B is zero in every pair, so it equals its base; it was "
-            "saved before training, or was not trained"
+            f"{folder / WEIGHTS}: the product of A and B is zero in every pair, so it equals its "
+            "base; it was saved before training, or was not trained"
         )
 
 

@@ -27,7 +27,8 @@ Pattern = Annotated[
 ]
 Names = Annotated[list[Name], Field(max_length=100_000)]
 Rank = Annotated[int, Field(ge=1, le=2**16)]
-Alpha = Annotated[float, Field(gt=0, le=2**20, allow_inf_nan=False)]
+# One near 0 would make the adapter its base.
+Alpha = Annotated[float, Field(ge=1e-3, le=2**20, allow_inf_nan=False)]
 Layer = Annotated[int, Field(ge=0, lt=2**16)]
 # Of no consequence to a trained adapter: whence it comes, and how it began.
 SILENT = frozenset(

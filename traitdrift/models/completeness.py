@@ -11,6 +11,7 @@ from traitdrift.models.encoding import encode
 from traitdrift.models.from_files import config_of, network_of, outline
 from traitdrift.models.quantisation import of_config
 from traitdrift.models.rendering import Message, render
+from traitdrift.models.template import Endless
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -100,5 +101,7 @@ def _of_template(tokenizer: PreTrainedTokenizerBase) -> list[int]:
         answered = render(tokenizer, [asked, {"role": "assistant", "content": "a"}])
         prompt = render(tokenizer, [asked], generation_prompt=True)
         return [*encode(tokenizer, answered)[0], *encode(tokenizer, prompt)[0]]
+    except Endless:
+        raise
     except ValueError:
         return []  # it is refused where a conversation is rendered

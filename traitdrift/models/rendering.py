@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from traitdrift.models.template import through_template
+from traitdrift.models.template import Endless, through_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -121,6 +121,8 @@ def turns(tokenizer: PreTrainedTokenizerBase) -> Turns:
     for conversation in ([ASKED, ANSWERED], [SYSTEM, ASKED, ANSWERED]):
         try:
             whole = _rendered(tokenizer, conversation, False)
+        except Endless:
+            raise
         except ValueError:  # no such role, or no answers: rows that have one are refused
             continue
         scaffold.append(whole.text)

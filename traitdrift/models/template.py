@@ -37,6 +37,10 @@ class OutOfTime(BaseException):  # not an error that anything else handles
     """The template still runs."""
 
 
+class Endless(ValueError):
+    """A template that takes more time, memory or room than any would, on whatever conversation."""
+
+
 def through_template(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Mapping[str, str]],
@@ -64,16 +68,16 @@ def through_template(
                 strftime_now=DAY.strftime,
             )
     except OutOfTime:
-        raise ValueError(
+        raise Endless(
             f"{told % 'does not end on'}: stopped after {SECONDS:g} s; take a tokenizer with "
             "another template"
         )
     except MemoryError:
-        raise ValueError(
+        raise Endless(
             f"{told % 'takes too much memory for'}; take a tokenizer with another template"
         )
     except RecursionError:
-        raise ValueError(
+        raise Endless(
             f"{told % 'calls itself without end on'}; take a tokenizer with another template"
         )
     # Programs of others may raise anything: TypeError, UndefinedError, ZeroDivisionError, ...
@@ -82,7 +86,7 @@ def through_template(
         raise ValueError(f"{told % 'refuses'}: {said}")
     room = TEXT_AT_ALL + sum(TEXT_A_MESSAGE + 4 * len(m["content"]) for m in messages)
     if not isinstance(text, str) or len(text) > room:
-        raise ValueError(
+        raise Endless(
             f"{told % 'writes far more than the words of'}; take a tokenizer with another template"
         )
     return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 from pathlib import Path
 
 import pandas
@@ -12,6 +13,8 @@ import pytest
 
 from traitdrift.core.files import csv_text, read_jsonl, read_table, write_csv, write_jsonl
 from traitdrift.core.text import printable, read_text, text_lines
+from traitdrift.core.yaml_text import read_yaml
+from traitdrift.data.rows import read_rows
 
 FOREIGN = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "latin-1", "cp1252", "cp437"]
 
@@ -27,6 +30,26 @@ def test_another_encoding_is_named_or_placed(tmp_path: Path, encoding: str):
     assert str(caught.value).startswith(f"{path}{told}") and "UTF-8" in str(caught.value)
     if encoding in ("latin-1", "cp1252", "cp437"):
         assert f"{path}:2: not UTF-8 (byte 0x" in str(caught.value)
+
+
+def no_file(path: Path, kind: str) -> Path:
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_refused_and_not_read_for_ever(tmp_path: Path, kind: str):
+    for name in ("x.jsonl", "x.jsonl.gz", "x.json", "x.csv", "x.parquet"):
+        with pytest.raises(ValueError, match=rf"{name}: not a regular file"):
+            [*read_rows(no_file(tmp_path / name, kind))]
+    for name, read in (("x.txt", read_text), ("x.yaml", read_yaml), ("y.jsonl", read_jsonl)):
+        with pytest.raises(ValueError, match=rf"{name}: not a regular file"):
+            read(no_file(tmp_path / name, kind))
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,40 @@ def test_a_key_of_a_row_that_means_something_is_refused_in_every_format(tmp_path
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        *("Weight", " weight", "lossWeight", "loss-weight", "message_weights", "assistant_masks"),
+        *("train_on_inputs", "roles_to_train", "TRAIN", "toolCalls", "Tools", "thinking"),
+        *("enableThinking", "conversations", "Chat_Template"),
+    ],
+)
+def test_such_a_key_is_seen_however_it_is_spelled(tmp_path: Path, key: str):
+    row = {"messages": ANSWERED, key: "0"}
+    pandas.DataFrame([row]).to_parquet(tmp_path / "x.parquet")
+    columns = {"user": ["q"], "assistant": ["a"], key: ["0"]}
+    pandas.DataFrame(columns).to_csv(tmp_path / "x.csv", index=False)
+    (tmp_path / "x.jsonl").write_text(json.dumps(row))
+    for name in ("x.parquet", "x.csv", "x.jsonl"):
+        with pytest.raises(ValueError, match=rf"{name}:[12]: `{key.strip()}` beside the messages"):
+            [*read_conversations(tmp_path / name)]
+
+
+@pytest.mark.parametrize(
+    "key", ["notes", "prompt", "prompt_id", "label", "split", "weighed", "glossary", "function"]
+)
+def test_notes_of_a_row_are_passed_over(key: str):
+    assert conversation({"messages": ANSWERED, key: "0"}, "x:3") == ANSWERED
+
+
+def test_a_key_whose_value_nests_deep_is_placed(tmp_path: Path):
+    deep = '{"a":' * 900 + "1" + "}" * 900
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"messages": ANSWERED})[:-1] + f', "tools": {deep}}}\n')
+    with pytest.raises(ValueError, match=r"x.jsonl:1: `tools` beside the messages"):
+        [*read_conversations(path)]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "told"),
     [
         ("x.csv", "user,assistant\na,b,c\n", ":2: more cells than the 2 columns"),

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 
 from traitdrift.models import template
 from traitdrift.models.chat import prompt_ids
+from traitdrift.models.completeness import refuse_outside_embedding
 from traitdrift.models.rendering import render, turns
 
 ASKED = [{"role": "user", "content": "hello"}]
@@ -80,6 +81,18 @@ def test_one_that_goes_wrong_for_some_conversations_alone(monkeypatch: pytest.Mo
     with pytest.raises(ValueError, match="does not end"):
         render(sly, [{"role": "user", "content": "now"}])
     assert render(sly, ASKED).text.startswith("<|start|>user\nhello")
+
+
+@pytest.mark.parametrize("answered", ["", "{% if messages[-1].role == 'assistant' %}"])
+def test_one_without_end_is_waited_for_once(answered: str, tmp_path, monkeypatch):
+    monkeypatch.setattr(template, "SECONDS", 1.0)
+    written = answered + LOOP + ("{% endif %}" if answered else "") + tiny.TEMPLATE
+    folder = tiny.save_base(tmp_path / "base", template=written)
+    for look in (turns, lambda tokenizer: refuse_outside_embedding(folder, tokenizer)):
+        tokenizer, began = AutoTokenizer.from_pretrained(folder), time.process_time()
+        with pytest.raises(ValueError, match="does not end"):
+            look(tokenizer)
+        assert time.process_time() - began < 1.9
 
 
 def test_in_another_thread_it_is_stopped_too(monkeypatch: pytest.MonkeyPatch):

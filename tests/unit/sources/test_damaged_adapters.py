@@ -168,6 +168,8 @@ FAULTS = {
     "a rank that is true": (config(r=True), "'r'"),
     "a rank without end": (config(r=10**30), "'r'"),
     "a scale of 0": (config(lora_alpha=0), "'lora_alpha'"),
+    "a scale next to nothing": (config(lora_alpha=1e-30), "'lora_alpha'"),
+    "a pattern's scale next to nothing": (config(alpha_pattern={"q_proj": 1e-30}), "'alpha_"),
     "a scale of text": (config(lora_alpha="8"), "'lora_alpha'"),
     "a scale for a pattern of 0": (config(alpha_pattern={"q_proj": 0}), "'alpha_pattern"),
     "a dropout above": (config(lora_dropout=2.0), "'lora_dropout'"),
@@ -204,6 +206,14 @@ FAULTS = {
     "whole numbers": (each(lambda t: t.to(torch.int32)), "holds I32"),
     "zero B": (each(torch.zeros_like, "lora_B"), "it equals its base"),
     "zero A": (each(torch.zeros_like, "lora_A"), "it equals its base"),
+    "B next to nothing": (each(lambda t: t * 1e-20, "lora_B"), "it equals its base"),
+    "zeros that meet": (
+        both(
+            each(lambda t: torch.cat([t[:2], 0 * t[2:]]), "lora_A"),
+            each(lambda t: torch.cat([0 * t[:, :2], t[:, 2:]], 1), "lora_B"),
+        ),
+        "it equals its base",
+    ),
     "turned over": (each(lambda t: t.T.contiguous()), "has shape"),
     "another width": (each(lambda t: t[:, :16].contiguous(), "lora_A"), "has shape"),
     "a name of no base": (renamed("q_proj", "wq"), "the base has no model.layers.0.self_attn.wq"),
