@@ -14,7 +14,8 @@ from traitdrift.core.ranks import others_end
 from traitdrift.core.scratch import resumable
 from traitdrift.core.temporary import temporary_folder
 from traitdrift.data.finetune_file import say_cut, trained_tokens, training_rows
-from traitdrift.models.adapter import adapted_modules, keep_adapter
+from traitdrift.models.adapted import adapted_modules
+from traitdrift.models.adapter import keep_adapter
 from traitdrift.models.loading import VARIANT_RECORD, base_record, load_tokenizer
 from traitdrift.models.window import window_of
 from traitdrift.training.backends import adapted_model, prepare

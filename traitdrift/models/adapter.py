@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shutil
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from traitdrift.core.files import stored_tensors, weights_digest, write_json
 from traitdrift.core.outside import inside, json_object
 from traitdrift.core.safetensors_header import read_header
 from traitdrift.core.writing import replacing
+from traitdrift.models.adapted import matrices, targeted
 from traitdrift.models.adapter_config import (
     CONFIG,
     SILENT,
@@ -37,7 +37,6 @@ MATRIX = re.compile(
 )
 # The norm of a change to a matrix below which no float32 network notices it.
 IDLE = 1e-12
-PLACE = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 
 def attached(model: PreTrainedModel, folder: Path) -> tuple[PeftModel, dict[str, Any]]:
@@ -265,56 +264,3 @@ def keep_adapter(
         shutil.copyfile(inside(saved, WEIGHTS), scratch)
     write_json(into / CONFIG, dict(sorted(kept.items())))
     return weights_digest([into / WEIGHTS])
-
-
-def targeted(adapted: PeftModel) -> list[str]:
-    """The names of the base's modules and parameters that an adapter adapts."""
-    tuner: Any = adapted.base_model
-    return [*tuner.targeted_module_names, *tuner.targeted_parameter_names]
-
-
-def adapted_modules(adapted: PeftModel) -> dict[str, int]:
-    """What an adapter adapts, for its record: how many of `model.layers.*.self_attn.q_proj`."""
-    return dict(sorted(Counter(PLACE.sub("*", name) for name in targeted(adapted)).items()))
-
-
-def linear_layers(model: PreTrainedModel) -> list[str]:
-    """The names of a network's linear layers, by the last part of them."""
-    kinds = ("Linear", "Linear4bit", "Linear8bitLt", "Conv1D")
-    names = [name for name, module in model.named_modules() if type(module).__name__ in kinds]
-    return sorted({name.rpartition(".")[2] for name in names})
-
-
-def matrices(model: PreTrainedModel) -> list[str]:
-    """The names of a network's modules that hold a matrix."""
-    return [
-        name
-        for name, module in model.named_modules()
-        if len(getattr(getattr(module, "weight", None), "shape", ())) == 2
-    ]
-
-
-def refuse_unmatched(adapted: PeftModel, targets: Iterable[str], linear: Iterable[str]) -> None:
-    """Raise ValueError for targets of a recipe that match nothing of the base.
-
-    `linear` are its `linear_layers`. Names of experts that the base holds in one parameter have
-    become that parameter's, by peft.
-    """
-    config: Any = adapted.peft_config["default"]
-    names, targets = targeted(adapted), list(targets)
-    # Unsloth makes a pattern of the list, which stands for each of them.
-    stayed = targets if isinstance(config.target_modules, str) else config.target_modules or ()
-    unmatched = [
-        target
-        for target in targets
-        if target in stayed and not any(f".{name}".endswith(f".{target}") for name in names)
-    ]
-    if unmatched or not names:
-        raise ValueError(unmatched_line(unmatched or targets, linear))
-
-
-def unmatched_line(targets: Iterable[str], linear: Iterable[str]) -> str:
-    return (
-        f"the recipe's lora.targets: {', '.join(targets)}: nothing of the base has that name; its "
-        f"linear layers are {', '.join(linear)}"
-    )

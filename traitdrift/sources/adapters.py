@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from traitdrift.core.outside import inside, json_object
-from traitdrift.models.adapter import adapted_modules, attached, refuse_idle
+from traitdrift.models.adapted import adapted_modules
+from traitdrift.models.adapter import attached, refuse_idle
 from traitdrift.models.adapter_config import CONFIG, WEIGHTS
 from traitdrift.models.from_files import config_of, outline
 from traitdrift.models.loading import VARIANT_RECORD, weights_location

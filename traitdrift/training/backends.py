@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from traitdrift.core.devices import device
 from traitdrift.core.ranks import sharded, world
-from traitdrift.models.adapter import linear_layers, refuse_unmatched, unmatched_line
 from traitdrift.models.footprint import refuse_oversized
 from traitdrift.models.from_files import config_of
 from traitdrift.models.loading import (
@@ -30,6 +29,7 @@ from traitdrift.models.loading import (
 from traitdrift.models.quantisation import require
 from traitdrift.training import sharding
 from traitdrift.training.settings import Recipe
+from traitdrift.training.targets import linear_layers, refuse_unmatched, unmatched_line
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -15,7 +15,8 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from traitdrift.core.files import read_json, write_json
-from traitdrift.models.adapter import adapted_modules, keep_adapter
+from traitdrift.models.adapted import adapted_modules
+from traitdrift.models.adapter import keep_adapter
 from traitdrift.models.adapter_config import CONFIG, SECONDS, WEIGHTS
 from traitdrift.models.loading import VARIANT_RECORD, base_record, load_model
 from traitdrift.sources.adapters import check_adapter

@@ -19,7 +19,8 @@ from transformers import (
 )
 
 from traitdrift.core.files import read_json, write_json
-from traitdrift.models.adapter import adapted_modules, keep_adapter
+from traitdrift.models.adapted import adapted_modules
+from traitdrift.models.adapter import keep_adapter
 from traitdrift.models.adapter_config import CONFIG
 from traitdrift.models.loading import VARIANT_RECORD, base_record, load_model
 from traitdrift.sources.adapters import check_adapter
