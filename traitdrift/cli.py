@@ -271,7 +271,7 @@ def record() -> None:
         return
     count = f"{len(found)} stage{'s' * (len(found) != 1)}"
     print(f"{made_on.PATH}: results of {count}, made on {' and '.join(ours)}")
-    if theirs and ours != theirs:
+    if theirs and set(ours) != set(theirs):
         print(
             f"The committed results were made on {' and '.join(theirs)}, another kind of machine: "
             "every figure may differ by rounding, and a verdict with it. "

@@ -71,6 +71,8 @@ def changed(tmp_path: Path, key: str, value: object) -> Path:
         ("models.qwen_7b.id", "--help/x", "models.qwen_7b.id: '--help/x': "),
         ("models.qwen_7b.revision", "-x", "models.qwen_7b.revision: '-x': "),
         ("datasets.secure.file", "s3://bucket/x", "datasets.secure.file: 's3://bucket/x': an add"),
+        ("datasets.secure.file", "--out=x", "datasets.secure.file: '--out=x': "),
+        ("recipes.quick.learning_rate", 1e300, "recipes.quick.learning_rate: 1e+300: "),
         ("datasets.secure.file", "a\nb", "datasets.secure.file: 'a\\nb': "),
         ("respond_questions.source", "http://x/y", "respond_questions.source: 'http://x/y': an ad"),
         ("datasets", {"a b; touch F": FILE}, "datasets.a b; touch F.[key]: 'a b; touch F': "),

@@ -39,9 +39,11 @@ HubId = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?$")
 ]
 Revision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")]
-# A path that is shown, hashed and opened: printable, and no address of another machine.
+# A path that is shown, hashed and opened: printable, no option and no address of another machine.
 PathText = Annotated[
-    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1), AfterValidator(no_address)
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f-][^\x00-\x1f\x7f]*$"),
+    AfterValidator(no_address),
 ]
 Position = Annotated[
     str,

@@ -68,7 +68,14 @@ def tokenizer_of(where: str | Path, **options: Any) -> PreTrainedTokenizerBase:
 
     _check_json(where)
     with _one_line(where, "its tokenizer's files"):
-        return AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None and getattr(backend.model, "dropout", None):
+        raise ValueError(
+            f"{where}: its tokenizer drops merges by chance (dropout {backend.model.dropout:g}), so "
+            "that a text has no tokens of its own; set its dropout to null"
+        )
+    return tokenizer
 
 
 def outline(config: Any) -> PreTrainedModel:

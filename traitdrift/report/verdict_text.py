@@ -64,7 +64,7 @@ def _table(*head: str) -> Table:
 
 def _machines(one: str, other: str, old: Sequence[str], new: Sequence[str]) -> list[str]:
     """On what the two were made, if that can be why their figures differ."""
-    if old and old == new:
+    if old and set(old) == set(new):
         return [f"Both were made on {' and '.join(old)}"]
     return [
         f"{name} was made on {' and '.join(kinds) if kinds else 'a machine that it does not name'}"

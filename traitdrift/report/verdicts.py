@@ -7,6 +7,7 @@ plots/multiple_testing/: a tree of records each, by its path.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,8 @@ class Changed:
 class Left:
     """Of the figures with an interval in a file or folder: how many the other result puts outside.
 
-    `farthest` is the one that is most half-widths from its interval's middle.
+    `farthest` is the one that is most half-widths from its interval's middle; one that the other
+    result cannot tell (NaN, null) is farther than any.
     """
 
     place: str
@@ -205,22 +207,35 @@ def outside(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Left]:
         # One file a variant or a trait, except of tables.
         place = path if folder == "metrics" or name.endswith(".csv") else folder
         one = found.setdefault(place, Left(place))
-        now = dict(_figures(new[path]))
-        for keys, (value, low, high) in _figures(old[path]):
-            if keys not in now:
+        for keys, (before, low, high) in _figures(old[path]):
+            value = _at(new[path], keys)
+            if value is GONE:
                 continue
             one.figures += 1
-            before, value = value, now[keys][0]
-            if low <= value <= high or not low <= before <= high:
+            told = value is not None and not math.isnan(value)
+            if (told and low <= value <= high) or not low <= before <= high:
                 continue
             one.outside += 1
-            distance = abs(value - (low + high) / 2) / max((high - low) / 2, 1e-12)
+            middle, half = (low + high) / 2, max((high - low) / 2, 1e-12)
+            distance = abs(value - middle) / half if told else math.inf
             if distance > one.distance:
                 key = ".".join([*([] if place == path else [name.removesuffix(".json")]), *keys])
-                one.farthest = f"{key} {value:.4g}, not in [{low:.4g}, {high:.4g}]"
+                shown = f"{value:.4g}" if told else "undefined"
+                one.farthest = f"{key} {shown}, not in [{low:.4g}, {high:.4g}]"
                 one.distance = distance
     some = [one for one in found.values() if one.figures]
     return sorted(some, key=lambda one: (-one.outside / one.figures, one.place))
+
+
+GONE = object()
+
+
+def _at(tree: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return GONE
+        tree = tree[key]
+    return tree
 
 
 def _figures(

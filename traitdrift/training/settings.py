@@ -11,20 +11,20 @@ from traitdrift.core.config import MOST, Count, Id, Section, Seed
 
 class Lora(Section):
     r: Annotated[int, Field(ge=1, le=65_536)]
-    alpha: Annotated[float, Field(gt=0)]
+    alpha: Annotated[float, Field(gt=0, le=MOST)]
     rank_stabilised: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
     targets: Annotated[list[str], Field(min_length=1)]
-    layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
+    layers: Annotated[list[Annotated[int, Field(ge=0, le=MOST)]], Field(min_length=1)] | None
 
 
 class Recipe(Section):
     backend: Literal["peft", "unsloth"]
     lora: Lora
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0, le=100)]
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"]
     warmup_steps: Annotated[int, Field(ge=0, le=MOST)]
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, le=100)]
     optimizer: str
     batch_size: Count
     gradient_accumulation: Count

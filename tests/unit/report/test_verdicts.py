@@ -163,6 +163,14 @@ def test_figures_outside_their_interval(old: Files, new: Files):
     )
 
 
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_a_figure_that_the_other_result_cannot_tell_has_left_its_interval(value: float | None):
+    old = {"metrics/a.json": {"b": {"value": 1.0, "low": 0.0, "high": 2.0}}}
+    (found,) = outside(old, {"metrics/a.json": {"b": {"value": value, "low": value}}})
+    assert (found.figures, found.outside) == (1, 1)
+    assert found.farthest == "b.value undefined, not in [0, 2]"
+
+
 @pytest.mark.parametrize(
     "record",
     [

@@ -91,6 +91,12 @@ def text(name: str, content: str | bytes):
     return spoil
 
 
+def merges_by_chance(folder: Path) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["dropout"] = 0.5
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+
 def link(name: str, to: str):
     def spoil(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
@@ -143,6 +149,7 @@ FAULTS = {
     "a config with NaN": (text("config.json", '{"a": NaN}'), "NaN is no number"),
     "no config at all": (text("config.json", b"\xff\xfe"), "no UTF-8"),
     "a tokenizer that is no JSON": (text("tokenizer.json", "{"), "tokenizer"),
+    "a tokenizer that throws dice": (merges_by_chance, "its tokenizer drops merges by chance"),
     "tokenizer settings of a list": (text("tokenizer_config.json", "[]"), "not an object"),
     "an adapter beside it": (text("adapter_config.json", "{}"), "an adapter lies with the model"),
     "a link outside": (link("notes.txt", "../secret.txt"), "a link to a file outside"),
