@@ -54,6 +54,11 @@ def config_of(where: str | Path, **options: Any) -> PretrainedConfig:
                 f"{where}: its config wants {foreign[0][:80]!r} fetched and run; remove "
                 "attn_implementation and experts_implementation from config.json"
             )
+        if not part.return_dict:
+            raise ValueError(
+                f"{where}: its config wants answers without names; remove return_dict and "
+                "torchscript from config.json"
+            )
         if getattr(part, "transformers_weights", None) is not None:
             raise ValueError(
                 f"{where}: its config names weights of its own; remove transformers_weights from "
