@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -96,14 +97,12 @@ def checked(kind: Any, value: Any, path: Path, within: list[str]) -> Any:
     try:
         return TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
-        faults = [_line(fault, within) for fault in error.errors()[:3]]
+        faults = [_line(fault, within, value) for fault in error.errors()[:3]]
         raise ValueError(f"{path}: " + "; ".join(faults))
 
 
-def _line(fault: Any, within: list[str]) -> str:
-    # A union's fault names the member that was meant, which is no key of the file.
-    tags = ("wheel", "hub", "path", "none", "local", "endpoint")
-    key = ".".join([*within, *(str(part) for part in fault["loc"] if part not in tags)])
+def _line(fault: Any, within: list[str], value: Any) -> str:
+    key = ".".join([*within, *_keys(fault["loc"], value)]) or "the file"
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         return f"{printable(key)[:80]}: unknown key; remove it or correct its name"
@@ -114,6 +113,21 @@ def _line(fault: Any, within: list[str]) -> str:
     if fault["type"] == "value_error":  # of a rule between keys, which names them itself
         return message
     return f"{printable(key)[:80]}: {shown(fault['input'])}: {message}"
+
+
+def _keys(place: tuple[Any, ...], value: Any) -> Iterator[str]:
+    """The keys of the file that lead to a fault.
+
+    A union's fault names the member that was meant too, by what its `source` or `backend` says.
+    """
+    told: list[Any] = []
+    for part in place:
+        if isinstance(value, dict) and not told:
+            told = [value.get("source"), value.get("backend")]
+            if part in told:
+                continue
+        yield str(part)
+        told, value = [], value.get(part) if isinstance(value, dict) else None
 
 
 def shown(value: Any) -> str:

@@ -53,7 +53,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder with all that it holds; the scratch folder is there, and empty."""
+    """The same for a folder with all that it holds; the scratch folder is there, and empty.
+
+    A ValueError that names the scratch folder, which is gone when it is read, names the path.
+    """
     scratch, old = _beside(path), _beside(path)
     try:
         with telling_where(path, scratch):
@@ -66,6 +69,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 path.rename(old)  # a folder that holds something is not replaced in one step
             scratch.rename(path)
             _settle(path.parent)
+    except ValueError as error:
+        if str(scratch) in str(error):
+            raise ValueError(str(error).replace(str(scratch), str(path)))
+        raise
     finally:
         for left in (scratch, old):
             shutil.rmtree(left, ignore_errors=True)

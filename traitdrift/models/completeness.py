@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from traitdrift.core.outside import inside, json_object
 from traitdrift.core.safetensors_header import read_header
 from traitdrift.models.encoding import encode
-from traitdrift.models.from_files import config_of, network_of, outline
+from traitdrift.models.from_files import COMPUTED, config_of, network_of, outline
 from traitdrift.models.quantisation import of_config
 from traitdrift.models.rendering import Message, render
 from traitdrift.models.template import Endless
@@ -46,7 +46,19 @@ def refuse_incomplete(folder: Path) -> None:
     config: Any = config_of(folder)
     refuse_endless(folder, config)
     if of_config(config) == "none":
+        _refuse_whole_numbers(folder)
         network_of(folder, device_map={"": "meta"})
+
+
+def _refuse_whole_numbers(folder: Path) -> None:
+    """Raise ValueError for weights of whole numbers, which transformers would take for weights."""
+    for file in weight_files(folder):
+        for name, entry in read_header(file).tensors.items():
+            if not entry.dtype.startswith(("F", "BF")) and not COMPUTED.search(name):
+                raise ValueError(
+                    f"{file}: {name[:120]} holds {entry.dtype}, and config.json names no "
+                    "quantization_config that says what for; fetch the model again"
+                )
 
 
 def refuse_endless(folder: Path, config: Any) -> None:

@@ -54,6 +54,11 @@ def config_of(where: str | Path, **options: Any) -> PretrainedConfig:
                 f"{where}: its config wants {foreign[0][:80]!r} fetched and run; remove "
                 "attn_implementation and experts_implementation from config.json"
             )
+        if not part.return_dict:
+            raise ValueError(
+                f"{where}: its config wants answers without names; remove return_dict and "
+                "torchscript from config.json"
+            )
         if getattr(part, "transformers_weights", None) is not None:
             raise ValueError(
                 f"{where}: its config names weights of its own; remove transformers_weights from "
@@ -72,8 +77,8 @@ def tokenizer_of(where: str | Path, **options: Any) -> PreTrainedTokenizerBase:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None and getattr(backend.model, "dropout", None):
         raise ValueError(
-            f"{where}: its tokenizer drops merges by chance (dropout {backend.model.dropout:g}), so "
-            "that a text has no tokens of its own; set its dropout to null"
+            f"{where}: its tokenizer drops merges by chance (dropout {backend.model.dropout:g}), and "
+            "a text has other tokens each time; set `dropout` of tokenizer.json to null"
         )
     return tokenizer
 

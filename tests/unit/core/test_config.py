@@ -9,7 +9,7 @@ import pytest
 from traitdrift.core.config import Count, Id, section
 from traitdrift.judge.settings import JudgeSettings
 from traitdrift.steering.settings import Steer
-from traitdrift.training.settings import Recipe
+from traitdrift.training.settings import Finetune, Recipe
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "params.yaml"
@@ -38,6 +38,8 @@ def test_a_section_is_read_whatever_stands_beside_it(tmp_path: Path):
         (JudgeSettings, "judge", "judge: {backend: local}", "judge.model: missing"),
         (JudgeSettings, "judge", "judge: {backend: none, url: x}", "judge.url: unknown key"),
         (list[Id], "variants", "variants: [base, In-secure]", "variants.1: 'In-secure': "),
+        (JudgeSettings, "judge", "judge: {backend: local, local: 1}", "judge.local: unknown key"),
+        (dict[Id, Finetune], "made", "made: {local: {path: 1}}", "made.local.path: unknown key"),
         (Count, "a.b", "a: 3", "a.b: missing"),
         (Count, "a", "[", "not YAML"),
     ],

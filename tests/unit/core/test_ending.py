@@ -33,9 +33,11 @@ finally:
     ending.at_work = False
 """
 SLEEP = "ready(); time.sleep(60)"
-SWALLOWS = """ready()
+SWALLOWS = """said = False
     while True:
-        try: time.sleep(60)
+        try:
+            said = said or ready() or True
+            time.sleep(60)
         except BaseException: pass"""
 CHILD = "subprocess.Popen(['sleep', '60']); ready(); time.sleep(60)"
 SWALLOWS_WITH_CHILD = "subprocess.Popen(['sleep', '60']); " + SWALLOWS

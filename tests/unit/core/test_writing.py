@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
-from traitdrift.core.writing import complaint, refused
+import pytest
+
+from traitdrift.core.writing import complaint, refused, replacing_folder
 
 
 def test_a_refusal_is_found_behind_what_was_raised_from_it():
@@ -15,6 +18,15 @@ def test_a_refusal_is_found_behind_what_was_raised_from_it():
     assert complaint(outer) == "a/b: No space left on device; free space on that disk"
     assert refused(ValueError("no space")) is None
     assert refused(OSError(errno.ENOENT, "No such file", "x")) is None
+
+
+def test_a_fault_within_a_folder_names_where_it_would_lie(tmp_path: Path):
+    with (
+        pytest.raises(ValueError, match=rf"^{tmp_path}/model: no x in {tmp_path}/model/y$"),
+        replacing_folder(tmp_path / "model") as scratch,
+    ):
+        raise ValueError(f"{scratch}: no x in {scratch / 'y'}")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_chain_that_leads_back_to_itself_ends():

@@ -128,6 +128,8 @@ FAULTS = {
     "the embedding missing": (weights(embed_tokens=None), "its weights lack model.embed_tokens"),
     "a matrix more": (weights(stray=torch.ones(2)), "no place for: stray"),
     "a head of values": (weights(v_head=torch.ones(2)), "no place for: v_head"),
+    "whole numbers": (weights(q_proj=torch.ones(32, 32, dtype=torch.int32)), "holds I32"),
+    "unnamed answers": (change(return_dict=False), "remove return_dict"),
     "another shape": (weights(k_proj=torch.ones(3, 3)), "another shape than the config says"),
     "a shape of none": (weights(k_proj=torch.empty(0)), "another shape than the config says"),
     "fewer layers in the config": (change(num_hidden_layers=1), "no place for: model.layers.1"),
