@@ -80,7 +80,8 @@ def section(kind: Any, key: str, path: Path = PARAMS) -> Any:
     done: list[str] = []
     for name in key.split("."):
         if not isinstance(value, dict) or name not in value:
-            known = ", ".join(value) if isinstance(value, dict) and done else ""
+            known = ", ".join(map(str, value)) if isinstance(value, dict) and done else ""
+            known = printable(known)[:500]
             raise ValueError(f"{path}: {key}: missing" + (f"; there are {known}" if known else ""))
         value = value[name]
         done.append(name)

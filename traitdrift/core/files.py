@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,7 +123,8 @@ def json_object(line: str, where: str) -> dict[str, Any]:
         raise ValueError(f"{where}: {printable(str(error))}; mend the line")
     if not isinstance(row, dict):
         raise ValueError(f"{where}: a {type(row).__name__}, not an object; mend the line")
-    refuse_half_pairs(row, line, where)
+    if odd(line):
+        refuse_odd(row, where)
     return row
 
 
@@ -130,24 +132,41 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON; a ValueError where a key stands twice, of which one would be lost."""
     made = dict(pairs)
     if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in an object")
+        keys = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in keys.items() if count > 1)
+        raise ValueError(f"the key {twice[:80]!r} stands twice in an object")
     return made
 
 
 ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+# Far above any use, and far below where walking down a value ends in Python's own limit.
+DEEPEST = 100
 
 
-def refuse_half_pairs(value: Any, written: str, where: str) -> None:
-    """Raise ValueError where JSON's escapes gave half a surrogate pair, anywhere in a value."""
-    if ESCAPED_SURROGATE.search(written):
-        found = LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False))
-        if found:
-            raise ValueError(
-                f"{where}: half a surrogate pair ({ascii(found[0])[1:-1]}), which is no text; "
-                "mend the row"
-            )
+def odd(written: str) -> bool:
+    """Whether JSON, written so, may hold what `refuse_odd` refuses."""
+    return written.count("[") + written.count("{") > DEEPEST or bool(
+        ESCAPED_SURROGATE.search(written)
+    )
+
+
+def refuse_odd(value: Any, where: str) -> None:
+    """Raise ValueError where a value of JSON nests deeper than `DEEPEST`, or is no text.
+
+    That is half a surrogate pair, which an escape may give, anywhere in it.
+    """
+    level = [value]
+    for _ in range(DEEPEST):
+        held = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [one for inner in held for one in inner if isinstance(one, (dict, list))]
+    if level:
+        raise ValueError(f"{where}: not JSON that is read (nested too deeply); mend the row")
+    found = LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False))
+    if found:
+        raise ValueError(
+            f"{where}: half a surrogate pair ({ascii(found[0])[1:-1]}), which is no text; "
+            "mend the row"
+        )
 
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:

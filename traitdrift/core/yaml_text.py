@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from traitdrift.core.text import printable, read_text
 
@@ -15,6 +15,7 @@ from traitdrift.core.text import printable, read_text
 LARGEST_FILE = 4_000_000  # bytes
 MOST_VALUES = 200_000  # once aliases are written out
 DEEPEST = 40
+LONGEST_NUMBER = 1000  # characters of it; Python writes out none of more than 4,300 digits
 
 
 def read_yaml(path: Path, largest: int = LARGEST_FILE) -> Any:
@@ -31,6 +32,7 @@ def read_yaml(path: Path, largest: int = LARGEST_FILE) -> Any:
 def parse_yaml(text: str, where: str, most: int = MOST_VALUES) -> Any:
     """The same of a text; errors begin with `where`."""
     yaml = YAML(typ="safe", pure=True)
+    yaml.composer.warn_double_anchors = False  # YAML allows them
     try:
         root = yaml.compose(text)
         if root is None:
@@ -67,6 +69,8 @@ def _refuse_beyond(root: Node, most: int) -> None:
                 within = [one for pair in node.value for one in pair]
             elif isinstance(node, SequenceNode):
                 within = node.value
+            elif _is_long_number(node):
+                raise ValueError(f"a number of more than {LONGEST_NUMBER:,} characters")
             sizes[id(node)] = 1 + sum(size(one, depth + 1) for one in within)
             above.discard(id(node))
         if sizes[id(node)] > most:
@@ -74,3 +78,8 @@ def _refuse_beyond(root: Node, most: int) -> None:
         return sizes[id(node)]
 
     size(root, 0)
+
+
+def _is_long_number(node: Node) -> bool:
+    whole = isinstance(node, ScalarNode) and str(node.tag).endswith(":int")
+    return whole and len(node.value) > LONGEST_NUMBER

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from traitdrift.core.files import iter_jsonl, refuse_half_pairs, unique_keys
+from traitdrift.core.files import iter_jsonl, odd, refuse_odd, unique_keys
 from traitdrift.core.text import printable, read_text, refuse_endless, refuse_foreign
 from traitdrift.data.conversations import meant
 from traitdrift.models.rendering import ROLES
@@ -54,12 +54,14 @@ def _json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         rows = json.loads(text, object_pairs_hook=unique_keys)
     except (RecursionError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as UTF-8 JSON ({printable(str(error))}); mend it")
+    looked_at = odd(text)  # once: for every row it would take the time of the whole text
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise ValueError(
                 f"{path}:{number}: a {type(row).__name__}, not an object; mend the row"
             )
-        refuse_half_pairs(row, text, f"{path}:{number}")
+        if looked_at:
+            refuse_odd(row, f"{path}:{number}")
         yield number, row
 
 
@@ -77,7 +79,10 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 for row in batch.to_pylist():
                     number += 1
                     yield number, _turns(row)
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+    # A date that Python has none for is an ArithmeticError; of a damaged page it says OSError.
+    except (pyarrow.ArrowException, UnicodeDecodeError, ArithmeticError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ValueError(
             f"{path}: cannot be read as Parquet ({printable(str(error))}); fetch it again"
         )

@@ -34,6 +34,8 @@ def test_a_section_is_read_whatever_stands_beside_it(tmp_path: Path):
             "respond_questions.samples: 0: ",
         ),
         (Recipe, "recipes.fast", "recipes: {quick: 1, study: 2}", "there are quick, study"),
+        (Recipe, "recipes.fast", "recipes: {1: 1, ~: 2, [a]: 3}", "there are 1, None, ('a',)"),
+        (Recipe, "recipes.fast", 'recipes: {"\\e[2J": 1}', "there are \\x1b[2J"),
         (Id, "model", "recipe: quick", "model: missing"),
         (JudgeSettings, "judge", "judge: {backend: local}", "judge.model: missing"),
         (JudgeSettings, "judge", "judge: {backend: none, url: x}", "judge.url: unknown key"),

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from cases import case, cases
-from safetensors.torch import load_file, save_file
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save, save_file
 
 from traitdrift.core.files import load_tensors, stored_tensors, weights_digest
 from traitdrift.core.safetensors_header import read_header
@@ -154,50 +156,43 @@ def test_a_tensor_in_two_files_is_refused(tmp_path: Path):
         weights_digest([tmp_path / "a.safetensors", tmp_path / "b.safetensors"])
 
 
-def test_any_bytes_are_a_header_or_one_line(tmp_path: Path):
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+VALUES = st.recursive(
+    SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=3), v)
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "dtype": st.sampled_from(["F32", "BF16", "F4", "BOOL"]) | VALUES,
+        "shape": st.lists(st.integers(-1, 5), max_size=3) | VALUES,
+        "data_offsets": st.lists(st.integers(-1, 20), max_size=3) | VALUES,
+    },
+)
+HEADERS = st.dictionaries(st.text(max_size=3) | st.just("__metadata__"), FIELDS | VALUES)
+WHOLE = save({"a": torch.ones(2, 2), "b": torch.zeros(3)}, {"traitdrift": "{}"})
+SIGNS = [b"{", b"}", b"[", b'"', b":", b",", b"-", b"1e9", b"9" * 30, b"null", b"\xff", b"\\u0000"]
+CUTS = st.tuples(
+    st.integers(0, len(WHOLE)), st.integers(0, 12), st.binary(max_size=8) | st.sampled_from(SIGNS)
+)
+
+
+@given(
+    st.lists(CUTS, max_size=3) | st.tuples(HEADERS, st.binary(max_size=24)) | st.binary(max_size=64)
+)
+def test_any_bytes_are_a_header_or_one_line(tmp_path: Path, made):
     """What the format's own library refuses is refused here, and what is read here it reads."""
-    hypothesis = pytest.importorskip("hypothesis")
-    st = hypothesis.strategies
     path = tmp_path / "x.safetensors"
-    save_file({"a": torch.ones(2, 2), "b": torch.zeros(3)}, path, {"traitdrift": "{}"})
-    whole = path.read_bytes()
-    words = st.sampled_from(
-        [b"{", b"}", b"[", b'"', b":", b",", b"-", b"1e9", b"9" * 30, b"null", b"\xff", b"\\u0000"]
-    )
-    cut = st.tuples(st.integers(0, len(whole)), st.integers(0, 12), st.binary(max_size=8) | words)
-    scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-    value = st.recursive(
-        scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=3), v)
-    )
-    fields = st.fixed_dictionaries(
-        {},
-        optional={
-            "dtype": st.sampled_from(["F32", "BF16", "F4", "BOOL"]) | value,
-            "shape": st.lists(st.integers(-1, 5), max_size=3) | value,
-            "data_offsets": st.lists(st.integers(-1, 20), max_size=3) | value,
-        },
-    )
-    headers = st.dictionaries(st.text(max_size=3) | st.just("__metadata__"), fields | value)
-
-    @hypothesis.settings(max_examples=150, deadline=None, database=None)
-    @hypothesis.given(
-        st.lists(cut, max_size=3)
-        | st.tuples(headers, st.binary(max_size=24))
-        | st.binary(max_size=64)
-    )
-    def read(made):
-        if isinstance(made, tuple):
-            write(path, json.dumps(made[0]).encode(), made[1])
-        else:
-            data = made if isinstance(made, bytes) else whole
-            for place, gone, new in [] if isinstance(made, bytes) else made:
-                data = data[:place] + new + data[place + gone :]
-            path.write_bytes(data)
-        try:
-            header = read_header(path)
-        except ValueError as error:
-            assert "\n" not in str(error)
-            return
-        assert sum(e.end - e.start for e in header.tensors.values()) <= path.stat().st_size
-
-    read()
+    if isinstance(made, tuple):
+        write(path, json.dumps(made[0]).encode(), made[1])
+    else:
+        data = made if isinstance(made, bytes) else WHOLE
+        for place, gone, new in [] if isinstance(made, bytes) else made:
+            data = data[:place] + new + data[place + gone :]
+        path.write_bytes(data)
+    try:
+        header = read_header(path)
+    except ValueError as error:
+        assert "\n" not in str(error)
+        return
+    assert sum(e.end - e.start for e in header.tensors.values()) <= path.stat().st_size
+    assert stored_tensors(path).keys() == header.tensors.keys()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pandas
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from traitdrift.core.files import csv_text, read_jsonl, read_table, write_csv, write_jsonl
 from traitdrift.core.text import printable, read_text, text_lines
@@ -137,41 +139,33 @@ def test_the_shared_row_of_a_lone_carriage_return(cases: Path):
     assert again.to_dict("records") == [row]
 
 
-def test_fuzzed_tables_and_lines_come_back(tmp_path: Path):
-    hypothesis = pytest.importorskip("hypothesis")
-    st = hypothesis.strategies
-    words = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 
-    @hypothesis.settings(max_examples=80, deadline=None, database=None)
-    @hypothesis.given(st.lists(words, min_size=1, max_size=5))
-    def tables(cells: list[str]) -> None:
-        table = pandas.DataFrame({"n": range(len(cells)), "text": cells, "m": range(len(cells))})
-        rows = [*csv.DictReader(io.StringIO(csv_text(table), newline=""))]
-        wanted = [cell.replace("\0", "\u2400") for cell in cells]
-        assert [row["text"] for row in rows] == wanted
-        assert [row["m"] for row in rows] == [str(i) for i in range(len(cells))]
-        write_csv(tmp_path / "t.csv", table)
-        back = pandas.read_csv(tmp_path / "t.csv", keep_default_na=False, dtype=str)
-        assert back["text"].tolist() == wanted
 
-    @hypothesis.settings(max_examples=80, deadline=None, database=None)
-    @hypothesis.given(st.lists(st.dictionaries(words, words, max_size=3), max_size=4))
-    def lines(rows: list[dict[str, str]]) -> None:
-        write_jsonl(tmp_path / "r.jsonl", rows)
-        assert [row for _, row in read_jsonl(tmp_path / "r.jsonl")] == rows
+@given(st.lists(WORDS, min_size=1, max_size=5))
+def test_a_table_of_any_texts_comes_back(tmp_path: Path, cells: list[str]):
+    table = pandas.DataFrame({"n": range(len(cells)), "text": cells, "m": range(len(cells))})
+    rows = [*csv.DictReader(io.StringIO(csv_text(table), newline=""))]
+    wanted = [cell.replace("\0", "\u2400") for cell in cells]
+    assert [row["text"] for row in rows] == wanted
+    assert [row["m"] for row in rows] == [str(i) for i in range(len(cells))]
+    write_csv(tmp_path / "t.csv", table)
+    back = pandas.read_csv(tmp_path / "t.csv", keep_default_na=False, dtype=str)
+    assert back["text"].tolist() == wanted
 
-    @hypothesis.settings(max_examples=150, deadline=None, database=None)
-    @hypothesis.given(st.binary(max_size=40) | words.map(str.encode))
-    def any_bytes(content: bytes) -> None:
-        """Whatever a file holds, it is read or refused by one printable line that names it."""
-        for name in ("x.jsonl", "x.jsonl.gz", "x.txt"):
-            path = tmp_path / name
-            path.write_bytes(content)
-            try:
-                _ = read_jsonl(path) if "json" in name else [*text_lines(path)]
-            except ValueError as error:
-                assert str(error).startswith(str(path)) and str(error).isprintable()
 
-    tables()
-    lines()
-    any_bytes()
+@given(st.lists(st.dictionaries(WORDS, WORDS, max_size=3), max_size=4))
+def test_lines_of_any_texts_come_back(tmp_path: Path, rows: list[dict[str, str]]):
+    write_jsonl(tmp_path / "r.jsonl", rows)
+    assert [row for _, row in read_jsonl(tmp_path / "r.jsonl")] == rows
+
+
+@given(st.binary(max_size=40) | WORDS.map(str.encode))
+def test_a_file_of_any_bytes_is_read_or_one_line(tmp_path: Path, content: bytes):
+    for name in ("x.jsonl", "x.jsonl.gz", "x.txt"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        try:
+            _ = read_jsonl(path) if "json" in name else [*text_lines(path)]
+        except ValueError as error:
+            assert str(error).startswith(str(path)) and str(error).isprintable()

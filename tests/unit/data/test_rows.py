@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import time
 from pathlib import Path
 
 import pandas
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from traitdrift.data.tokenised import read_conversations
 
@@ -105,6 +108,64 @@ def test_a_file_that_cannot_be_read_is_one_line(
         [*read_conversations(path)]
     assert str(caught.value).startswith(str(path)) and told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json"])
+@pytest.mark.parametrize("ends", [('{"a":', "}"), ("[", "]")])
+def test_what_nests_too_deep_to_be_walked_is_one_line(tmp_path: Path, name: str, ends):
+    def write(deep: int) -> None:
+        row = json.dumps({"messages": messages("a", "b"), "note": 0})
+        row = row.replace('"note": 0', f'"note": {ends[0] * deep}1{ends[1] * deep}')
+        (tmp_path / name).write_text(f"[{row}]" if name == "x.json" else row)
+
+    write(98)
+    assert len([*read_conversations(tmp_path / name)]) == 1
+    for deep in (100, 400, 900, 5000):
+        write(deep)
+        with pytest.raises(ValueError, match=r"x\.json.*nested too deeply|recursion depth"):
+            [*read_conversations(tmp_path / name)]
+
+
+@pytest.mark.parametrize("more", ["", "\\ud83d\\ude00"])
+def test_a_list_of_many_rows_takes_the_time_of_its_rows(tmp_path: Path, more: str):
+    """And not of rows times bytes: this one took a minute."""
+    row = json.dumps({"messages": messages("a" * 300, "b")}).replace("a" * 300, "a" * 300 + more)
+    (tmp_path / "x.json").write_text(f"[{', '.join([row] * 20_000)}]")
+    began = time.monotonic()
+    assert len([*read_conversations(tmp_path / "x.json")]) == 20_000
+    assert time.monotonic() - began < 10
+
+
+def test_many_keys_of_which_the_last_stands_twice_are_one_line_at_once(tmp_path: Path):
+    keys = [*(f"k{i}" for i in range(100_000)), "k99999"]
+    (tmp_path / "x.jsonl").write_text("{" + ", ".join(f'"{key}": 1' for key in keys) + "}")
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=r"x\.jsonl:1: the key 'k99999' stands twice"):
+        [*read_conversations(tmp_path / "x.jsonl")]
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pyarrow.array([-62135596801], pyarrow.timestamp("s")),
+        pyarrow.array([-86399999913601], pyarrow.timestamp("s")),
+        pyarrow.array([-86399999913601], pyarrow.duration("s")),
+        pyarrow.array([-62135683200000], pyarrow.int64()).cast(pyarrow.date64()),
+    ],
+    ids=str,
+)
+def test_a_date_that_is_none_is_one_line(tmp_path: Path, column: pyarrow.Array):
+    parquet.write_table(pyarrow.table({"user": column}), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"x\.parquet: cannot be read as Parquet"):
+        [*read_conversations(tmp_path / "x.parquet")]
+
+
+def test_a_damaged_page_is_one_line_with_the_files_name(tmp_path: Path):
+    whole = written(tmp_path, "x.parquet", ASKED).read_bytes()
+    (tmp_path / "x.parquet").write_bytes(b"{" + whole)
+    with pytest.raises(ValueError, match=r"x\.parquet: cannot be read as Parquet"):
+        [*read_conversations(tmp_path / "x.parquet")]
 
 
 def test_a_parquet_without_conversations_tells_its_first_row(tmp_path: Path):

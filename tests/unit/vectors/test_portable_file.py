@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from traitdrift.core.files import save_tensors
@@ -89,37 +91,34 @@ def test_a_damaged_description_is_one_line(text: str, tmp_path: Path):
         read_vectors(tmp_path / "x.safetensors")
 
 
-def test_any_description_and_shapes_are_read_or_one_line(tmp_path: Path):
-    hypothesis = pytest.importorskip("hypothesis")
-    st = hypothesis.strategies
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+VALUES = st.recursive(
+    SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=3), v)
+)
+KEYS = st.sampled_from([*DESCRIBED, "schema_version"])
+SHAPES = st.lists(st.integers(0, 4), max_size=3)
+DTYPES = st.sampled_from([torch.float32, torch.int64, torch.bool, torch.bfloat16])
+NAMES = st.sampled_from([*TENSORS, "", "a", "prompt_last/", "/", "x.y", "x.mean"])
+
+
+@given(
+    st.dictionaries(KEYS, VALUES, max_size=2),
+    st.dictionaries(NAMES, st.tuples(SHAPES, DTYPES), max_size=2),
+    st.sets(KEYS, max_size=1),
+    st.sets(NAMES, max_size=1),
+)
+def test_any_description_and_shapes_are_read_or_one_line(
+    tmp_path: Path, described, tensors, undescribed, gone
+):
     path = tmp_path / "x.safetensors"
-    scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-    value = st.recursive(
-        scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=3), v)
-    )
-    keys = st.sampled_from([*DESCRIBED, "schema_version"])
-    shape = st.lists(st.integers(0, 4), max_size=3)
-    dtype = st.sampled_from([torch.float32, torch.int64, torch.bool, torch.bfloat16])
-    names = st.sampled_from([*TENSORS, "", "a", "prompt_last/", "/", "x.y", "x.mean"])
-
-    @hypothesis.settings(max_examples=150, deadline=None, database=None)
-    @hypothesis.given(
-        st.dictionaries(keys, value, max_size=2),
-        st.dictionaries(names, st.tuples(shape, dtype), max_size=2),
-        st.sets(keys, max_size=1),
-        st.sets(names, max_size=1),
-    )
-    def read(described, tensors, undescribed, gone):
-        made = {**DESCRIBED, **described}
-        held = {**TENSORS, **{n: torch.ones(s, dtype=d) for n, (s, d) in tensors.items()}}
-        for key in undescribed:
-            made.pop(key, None)
-        for name in gone:
-            held.pop(name, None)
-        save_file(held, path, {"traitdrift": json.dumps(made)})
-        try:
-            assert load_vectors(path).unit.norm() == pytest.approx(1, abs=0.01)
-        except ValueError as error:
-            assert "\n" not in str(error)
-
-    read()
+    made = {**DESCRIBED, **described}
+    held = {**TENSORS, **{n: torch.ones(s, dtype=d) for n, (s, d) in tensors.items()}}
+    for key in undescribed:
+        made.pop(key, None)
+    for name in gone:
+        held.pop(name, None)
+    save_file(held, path, {"traitdrift": json.dumps(made)})
+    try:
+        assert load_vectors(path).unit.norm() == pytest.approx(1, abs=0.01)
+    except ValueError as error:
+        assert "\n" not in str(error)
