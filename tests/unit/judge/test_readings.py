@@ -20,14 +20,8 @@ from stages import judge as stage
 from traitdrift.judge import local
 from traitdrift.judge.endpoint import Position, probability, read_positions, text_of
 from traitdrift.judge.local import LocalJudge
-from traitdrift.judge.protocol import (
-    Judgement,
-    as_number,
-    as_word,
-    read_text,
-    refuse_unread,
-    without_thought,
-)
+from traitdrift.judge.protocol import Judgement, as_number, as_word, refuse_unread
+from traitdrift.judge.reading import read_text, without_thought
 from traitdrift.judge.settings import LocalJudgeSettings
 from traitdrift.sources.settings import PathModel
 
