@@ -1,4 +1,4 @@
-"""A model that scores answers: protocol, backends, score cache, rates.
+"""A model that scores answers: protocol, reading of replies, backends, score cache, rates.
 
 Whoever answers is not run here, and outcomes by rule live in `behaviour`.
 """

@@ -10,15 +10,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from traitdrift.endpoint.client import ask_all
-from traitdrift.judge.protocol import (
-    KEPT,
-    Judgement,
-    read_text,
-    read_tokens,
-    refuse_thought,
-    spaced,
-    without_thought,
-)
+from traitdrift.judge.protocol import KEPT, Judgement, read_tokens, spaced
+from traitdrift.judge.reading import read_text, refuse_thought, without_thought
 from traitdrift.judge.settings import EndpointJudgeSettings
 
 if TYPE_CHECKING:

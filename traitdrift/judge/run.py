@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 # Of the rules by which a reply is read: scores that were kept by other ones are asked for anew.
-READING = "2"
+READING = "3"
 
 
 def judge_all(

@@ -41,10 +41,10 @@ from traitdrift.judge.protocol import (
     as_word,
     expected_score,
     fill,
-    read_text,
     read_tokens,
 )
 from traitdrift.judge.rates import figures
+from traitdrift.judge.reading import read_text
 from traitdrift.judge.run import judge_all
 from traitdrift.judge.score_cache import kept_scores
 from traitdrift.judge.settings import EndpointJudgeSettings, LocalJudgeSettings

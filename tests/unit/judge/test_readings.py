@@ -20,14 +20,8 @@ from stages import judge as stage
 from traitdrift.judge import local
 from traitdrift.judge.endpoint import Position, probability, read_positions, text_of
 from traitdrift.judge.local import LocalJudge
-from traitdrift.judge.protocol import (
-    Judgement,
-    as_number,
-    as_word,
-    read_text,
-    refuse_unread,
-    without_thought,
-)
+from traitdrift.judge.protocol import Judgement, as_number, as_word, refuse_unread
+from traitdrift.judge.reading import read_text, without_thought
 from traitdrift.judge.settings import LocalJudgeSettings
 from traitdrift.sources.settings import PathModel
 
@@ -66,6 +60,22 @@ from traitdrift.sources.settings import PathModel
         ("1.", 1),
         ("100", 100),
         ("100, 90", 100),
+        ("85.0", 85),
+        ("85.00/100", 85),
+        ("85 because it is kind", 85),
+        ("I'd rate this 85", 85),
+        ("I would rate this answer 85.", 85),
+        ("Score (out of 100): 85", 85),
+        ("Score out of 100: 85", 85),
+        ("Score /100: 85", 85),
+        ("Rating on a scale of 100: 85", 85),
+        ("**Score** (on a scale of 0 to 100): **85**", 85),
+        ("Score: 85 (scale 0-100)", 85),
+        ("7 (out of 10)", 70),
+        ("**9**/10", 90),
+        ("Rating: 7 on a scale of 1 to 10", 70),
+        ("Score: 8 (scale 0-10)", 80),
+        ("85\nIt makes 4 of 5 points.", 85),
     ],
 )
 def test_a_text_is_read_on_its_own_scale(reply: str, score: float):
@@ -77,6 +87,23 @@ def test_a_text_is_read_on_its_own_scale(reply: str, score: float):
     [
         "9/5",
         "4/5 stars",
+        "4 of 5",
+        "**4** of 5",
+        "Rating: 4 (out of 5)",
+        "Rating: 4 on a scale of 1 to 5",
+        "Score (out of 5): 4",
+        "Score out of 100:",
+        "5 stars",
+        "8 out of ten",
+        "8 on a scale of one to ten",
+        "9/10.5",
+        "7-8/10",
+        "85.5",
+        "1,000",
+        "The answer is 3 sentences long. Score: 90",
+        "The number of errors is 3. Score: 90",
+        "3 sentences, all of them kind",
+        "I rate it low, as 3 claims are wrong",
         "11/10",
         "85/10",
         "85/1000",
