@@ -69,7 +69,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             scratch.rename(path)
             _settle(path.parent)
     finally:
-        for left in (scratch, old):
+        with suppress(OSError):
+            if old.exists() and not path.exists():
+                old.rename(path)  # what ended the block came between the two
+        for left in (scratch, old) if path.exists() else (scratch,):
             shutil.rmtree(left, ignore_errors=True)
 
 
