@@ -140,7 +140,7 @@ def test_every_file_a_stage_opens_is_declared(smoke):
     stages = {name.removeprefix("stages.") for name, _, _ in seen}
     assert stages == set(declared)
     for name, mode, path in seen:
-        path = re.sub(r"/\.([^/]*)\.\d+-[0-9a-f]{8}\.part", r"/\1", path)
+        path = re.sub(r"/\.([^/]*)\.[0-9a-f]{8}-\d+-[0-9a-f]{8}\.part", r"/\1", path)
         if path.endswith(".pyc") or "__pycache__" in path:
             continue
         if path.startswith(".scratch/"):  # finished parts of the stage itself, gone when it is done

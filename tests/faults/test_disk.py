@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from outcomes import Outcomes
 from traitdrift.core.files import save_tensors, write_csv, write_json, write_jsonl, write_text
 from traitdrift.core.kept import Kept
 from traitdrift.core.scratch import Parts
-from traitdrift.core.writing import complaint, replacing, replacing_folder
+from traitdrift.core.writing import complaint, machine, replacing, replacing_folder
 from traitdrift.models.adapter import keep_adapter
 
 ROOM = 20_000  # bytes, less than what each of these writes
@@ -222,11 +224,48 @@ def test_a_folder_without_the_right_to_write_is_one_line(tmp_path: Path):
             write_json(path, {})
 
 
-def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path):
+def left_by(process: int, machine: str, folder: Path) -> Path:
+    """What a process has written of a file in a folder."""
+    left = folder / f".out.json.{machine}-{process}-00000000.part"
+    left.write_text("half")
+    return left
+
+
+@pytest.fixture(scope="module")
+def gone() -> int:
+    """The number of a process that has ended."""
     writer = subprocess.Popen(["true"])
     writer.wait()
-    gone, here = f".out.json.{writer.pid}-00000000.part", f".out.json.{os.getpid()}-00000000.part"
-    for name in (gone, here, "other.part"):
-        (tmp_path / name).write_text("half")
+    return writer.pid
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path, gone: int):
+    """This machine's: what another machine writes in the same folder is not known to be left."""
+    left_by(gone, machine(), tmp_path)
+    other = "0" * 8 if machine() != "0" * 8 else "1" * 8
+    stay = {left_by(os.getpid(), machine(), tmp_path), left_by(gone, other, tmp_path)}
+    (tmp_path / "other.part").touch()
     write_json(tmp_path / "out.json", {})
-    assert {one.name for one in tmp_path.iterdir()} == {"out.json", here, "other.part"}
+    assert {*tmp_path.iterdir()} == {*stay, tmp_path / "out.json", tmp_path / "other.part"}
+
+
+def test_another_container_is_another_machine():
+    """It has the same disk, perhaps the same name, and processes of the same numbers."""
+    here = "from traitdrift.core.writing import machine; print(machine())"
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", here]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if "unshare" in told.stderr:
+        pytest.skip(f"no namespace can be made here: {told.stderr.strip()}")
+    assert re.fullmatch("[0-9a-f]{8}\n", told.stdout) and told.stdout.strip() != machine()
+
+
+def test_what_may_not_be_removed_hinders_no_writing(tmp_path: Path, gone: int):
+    left = left_by(gone, machine(), tmp_path)
+    mounted = subprocess.run(["mount", "--bind", str(left), str(left)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        write_json(tmp_path / "out.json", {})
+        assert {*tmp_path.iterdir()} == {left, tmp_path / "out.json"}
+    finally:
+        subprocess.run(["umount", str(left)], check=True, timeout=60)

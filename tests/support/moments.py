@@ -15,7 +15,7 @@ from pathlib import Path
 
 import commands
 
-SCRATCH = re.compile(r"\.[^/]*\.\d+-[0-9a-f]{8}\.part(/|$)")
+SCRATCH = re.compile(r"\.[^/]*\.[0-9a-f]{8}-\d+-[0-9a-f]{8}\.part(/|$)")
 
 
 @dataclass(frozen=True)

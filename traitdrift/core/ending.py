@@ -56,6 +56,8 @@ class Ending:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self.received)
         signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+        # A copy of this process would write its own signals to this one's pipe.
+        os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
         threading.Thread(target=self.look_on, args=(readable,), daemon=True).start()
 
     def received(self, number: int, frame: FrameType | None) -> None:

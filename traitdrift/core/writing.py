@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,8 +28,8 @@ HELP = {
 }
 # What numpy and torch say where less was written than they had.
 SHORT = re.compile(r"requested and \d+ written|unexpected pos \d+ vs \d+|basic_ios::clear")
-# Beside the place that it is for; the number is that of the process that writes it.
-SCRATCH = re.compile(r"\..*\.(\d+)-[0-9a-f]{8}\.part", re.DOTALL)
+# Beside the place that it is for; the numbers are those of the machine and the process that write.
+SCRATCH = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part", re.DOTALL)
 _swept: set[Path] = set()
 
 
@@ -74,26 +76,48 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             raise ValueError(str(error).replace(str(scratch), str(path)))
         raise
     finally:
-        for left in (scratch, old):
+        with suppress(OSError):
+            if old.exists() and not path.exists():
+                old.rename(path)  # what ended the block came between the two
+        for left in (scratch, old) if path.exists() else (scratch,):
             shutil.rmtree(left, ignore_errors=True)
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name[:60]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    writer = f"{machine()}-{os.getpid()}"
+    return path.with_name(f".{path.name[:60]}.{writer}-{secrets.token_hex(4)}.part")
+
+
+def machine() -> str:
+    """Eight digits for where a process' number means that process: this host, or container on it.
+
+    A folder may be another one's too: what that one writes looks here as if nobody did.
+    """
+    name = socket.gethostname()
+    with suppress(OSError):  # a system without such spaces
+        name += os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def _make_room(folder: Path) -> None:
-    """Make the folder, and once in a process remove what killed ones left half-written in it."""
+    """Make the folder, and once in a process remove what killed ones left half-written in it.
+
+    Only what this machine's left; what may not be removed stays, and hinders no writing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if folder in _swept:
         return
     _swept.add(folder)
-    for left in folder.iterdir():
-        if (named := SCRATCH.fullmatch(left.name)) and not _runs(int(named[1])):
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+    with suppress(OSError):
+        for left in folder.iterdir():
+            named = SCRATCH.fullmatch(left.name)
+            if not named or named[1] != machine() or _runs(int(named[2])):
+                continue
+            with suppress(OSError):
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink()
 
 
 def _runs(process: int) -> bool:

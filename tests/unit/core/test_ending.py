@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 # A stage in miniature: `work` is what it does once it has said that it does.
 STAGE = """
-import subprocess, sys, threading, time
+import os, subprocess, sys, threading, time
 from traitdrift.core.ending import Ended, Ending
 ending = Ending(lambda why: print("stage:", why, file=sys.stderr, flush=True))
 ending.arm()
@@ -40,6 +40,13 @@ SWALLOWS = """said = False
             time.sleep(60)
         except BaseException: pass"""
 CHILD = "subprocess.Popen(['sleep', '60']); ready(); time.sleep(60)"
+FORKS = """child = os.fork()
+    if not child: time.sleep(60)
+    time.sleep(0.5)
+    os.kill(child, 15)
+    status = os.waitpid(child, 0)[1]
+    time.sleep(6)
+    print(os.waitstatus_to_exitcode(status), flush=True)"""
 SWALLOWS_WITH_CHILD = "subprocess.Popen(['sleep', '60']); " + SWALLOWS
 
 
@@ -65,6 +72,13 @@ def test_a_signal_is_one_line_and_its_exit_code(number: signal.Signals, at_work:
         told = process.communicate(timeout=20)[1]
         assert process.returncode == 128 + number
         assert told == f"stage: ended by {number.name}\n"
+
+
+def test_a_copy_that_is_ended_ends_alone():
+    """A worker that was forked, which its parent or another ends."""
+    with stage("ready(); " + FORKS) as process:
+        told = process.communicate(timeout=30)
+        assert (*told, process.returncode) == ("-15\n", "", 0)
 
 
 def test_what_swallows_the_end_is_ended_by_force_with_its_children():

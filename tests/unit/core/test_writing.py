@@ -33,3 +33,35 @@ def test_a_chain_that_leads_back_to_itself_ends():
     one, two = ValueError("one"), ValueError("two")
     one.__context__, two.__context__ = two, one
     assert refused(one) is None
+
+
+class Ended(BaseException):
+    """What a signal becomes."""
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.EACCES, "Permission denied"), Ended()])
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_folder_that_is_not_replaced_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, renamed: bool
+):
+    """Whether the second renaming fails, or a signal comes between the two."""
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "old").touch()
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self == path and renamed:
+            rename(self, target)
+            raise failure
+        if target == path and not (path.exists() or renamed or failure in raised):
+            raised.append(failure)
+            raise failure
+        return rename(self, target)
+
+    raised: list[BaseException] = []
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises((OSError, Ended)), replacing_folder(path) as scratch:
+        (scratch / "new").touch()
+    assert [one.name for one in tmp_path.iterdir()] == ["model"]
+    assert [one.name for one in path.iterdir()] == ["old"]
