@@ -77,7 +77,7 @@ def tokenizer_of(where: str | Path, **options: Any) -> PreTrainedTokenizerBase:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None and getattr(backend.model, "dropout", None):
         raise ValueError(
-            f"{where}: its tokenizer drops merges by chance (dropout {backend.model.dropout:g}), so "
+            f"{where}: its tokenizer merges by chance (dropout {backend.model.dropout:g}), so that "
             "a text has other tokens each time; set `dropout` of tokenizer.json to null"
         )
     return tokenizer

@@ -151,7 +151,7 @@ FAULTS = {
     "a config with NaN": (text("config.json", '{"a": NaN}'), "NaN is no number"),
     "no config at all": (text("config.json", b"\xff\xfe"), "no UTF-8"),
     "a tokenizer that is no JSON": (text("tokenizer.json", "{"), "tokenizer"),
-    "a tokenizer that throws dice": (merges_by_chance, "its tokenizer drops merges by chance"),
+    "a tokenizer that throws dice": (merges_by_chance, "its tokenizer merges by chance"),
     "tokenizer settings of a list": (text("tokenizer_config.json", "[]"), "not an object"),
     "an adapter beside it": (text("adapter_config.json", "{}"), "an adapter lies with the model"),
     "a link outside": (link("notes.txt", "../secret.txt"), "a link to a file outside"),
