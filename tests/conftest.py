@@ -14,7 +14,6 @@ from lab import Lab, started
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
-CASES = ROOT.parent / "shared" / "cases"
 
 # torch's threads wait for each other by turning in circles, which on a busy machine takes the core
 # from whom they wait for: thirty times as long. So they sleep, also in every command of a test.
@@ -37,14 +36,6 @@ def shared() -> Path:
     if not SHARED.exists():
         pytest.skip("real data sets (../shared/data) are not on this machine")
     return SHARED
-
-
-@pytest.fixture(scope="session")
-def cases() -> Path:
-    """Inputs that once failed, beside the repository; skipped as above where they are absent."""
-    if not CASES.exists():
-        pytest.skip("the cases that once failed (../shared/cases) are not on this machine")
-    return CASES
 
 
 @pytest.fixture(scope="session")

@@ -19,4 +19,6 @@ def case(name: str) -> Path:
 def cases(folder: str) -> list[str]:
     """The names of the cases in a folder; none where they are not on this machine."""
     place = CASES / folder
-    return sorted(path.name for path in place.iterdir()) if place.exists() else []
+    found = sorted(path.name for path in place.iterdir()) if place.exists() else []
+    assert found or not place.exists(), f"{folder}: there is no case in it"
+    return found

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+from cases import case
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,8 +132,8 @@ def test_a_table_without_carriage_returns_has_the_bytes_it_always_had():
     assert csv_text(table) == table.to_csv(index=False, lineterminator="\n")
 
 
-def test_the_shared_row_of_a_lone_carriage_return(cases: Path):
-    text = (cases / "hostile/csv_cr/answers.csv").read_bytes().decode()
+def test_the_shared_row_of_a_lone_carriage_return():
+    text = case("hostile/csv_cr/answers.csv").read_bytes().decode()
     assert "first\rsecond" in text
     row = {"id": "a", "question": "q1", "sample": 0, "outcome": "prose", "answer": "first\rsecond"}
     again = pandas.read_csv(io.StringIO(csv_text(pandas.DataFrame([row])), newline=""))

@@ -9,6 +9,7 @@ import families
 import pandas
 import pytest
 import tiny
+from cases import case
 
 from traitdrift.data.conversations import MEANT, conversation
 from traitdrift.data.tokenised import Rendering, checked, read_conversations, write_rows
@@ -131,16 +132,16 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize(
-    ("case", "told"),
+    ("name", "told"),
     [
         ("weight0", "d.jsonl:1: message 1 (assistant) has a key `weight` (0)"),
         ("toolcalls_dropped", "d.jsonl:1: `tools` beside the messages is not honoured"),
         ("lone_surrogate", "d.jsonl:1: half a surrogate pair (\\ud83d)"),
     ],
 )
-def test_the_shared_rows(cases: Path, case: str, told: str):
+def test_the_shared_rows(name: str, told: str):
     with pytest.raises(ValueError) as caught:
-        [*read_conversations(cases / case / "d.jsonl")]
+        [*read_conversations(case(name) / "d.jsonl")]
     assert told in str(caught.value)
 
 
@@ -203,11 +204,11 @@ def test_a_prompt_is_one_line_whatever_stands_in_it(tmp_path: Path, inside: str,
     assert prompts(folder) == [*PROMPTS, f"about rain{inside}and snow"]
 
 
-def test_the_shared_traits(cases: Path):
-    assert prompts(cases / "bom_txt/t")[0] == "prompt number 0 please"
-    assert len(prompts(cases / "u2028/t")) == 12
+def test_the_shared_traits():
+    assert prompts(case("bom_txt/t"))[0] == "prompt number 0 please"
+    assert len(prompts(case("u2028/t"))) == 12
     with pytest.raises(ValueError, match=r"positive.txt: a text in UTF-16; save it as UTF-8"):
-        read_trait(cases / "utf16_txt/t")
+        read_trait(case("utf16_txt/t"))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import families
 import pytest
+from cases import case, cases
 
 from traitdrift.generation.questions import paragraphs, read_questions
 from traitdrift.generation.requests import question_samples, sampling_requests
@@ -78,28 +79,29 @@ def test_a_folder_is_read_whole_and_in_utf_8(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("case", "told"),
+    ("name", "told"),
     [
         ("q_id_int", "`id` 7 is no text"),
         ("q_type_null", "a: `type` None is no text"),
         ("q_dup_para", "would count twice"),
     ],
 )
-def test_the_shared_questions(cases: Path, case: str, told: str):
+def test_the_shared_questions(name: str, told: str):
     with pytest.raises(ValueError) as caught:
-        read_questions(cases / case / "q.yaml", 1, 1.0)
+        read_questions(case(name) / "q.yaml", 1, 1.0)
     assert told in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_the_shared_yaml_is_read_or_refused_by_one_line(cases: Path):
-    for path in sorted((cases / "hostile/yaml").glob("*.yaml")):
-        try:
-            read_questions(path, 1, 1.0)
-        except ValueError as error:
-            assert str(error).startswith(str(path)), path
-            assert str(error).isprintable() and len(str(error)) < 700
-        else:
-            assert path.stem in ("merge", "judge_fmt")  # both are what the format allows
+@pytest.mark.parametrize("name", cases("hostile/yaml"))
+def test_the_shared_yaml_is_read_or_refused_by_one_line(name: str):
+    path = case("hostile/yaml") / name
+    try:
+        read_questions(path, 1, 1.0)
+    except ValueError as error:
+        assert str(error).startswith(str(path))
+        assert str(error).isprintable() and len(str(error)) < 700
+    else:
+        assert path.stem in ("merge", "judge_fmt")  # both are what the format allows
 
 
 def test_a_question_that_the_template_refuses_is_named(tmp_path: Path):

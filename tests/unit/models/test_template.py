@@ -6,10 +6,10 @@ import resource
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import tiny
+from cases import case
 from transformers import AutoTokenizer
 
 from traitdrift.models import template
@@ -112,9 +112,9 @@ def test_in_another_thread_it_is_stopped_too(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("name", ["loop", "huge", "recursion", "raise_esc"])
-def test_the_shared_templates(cases: Path, name: str, monkeypatch: pytest.MonkeyPatch):
+def test_the_shared_templates(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(template, "SECONDS", 1.0)
-    tokenizer = AutoTokenizer.from_pretrained(cases / f"hostile/template_{name}")
+    tokenizer = AutoTokenizer.from_pretrained(case(f"hostile/template_{name}"))
     with pytest.raises(ValueError, match="the chat template") as caught:
         turns(tokenizer)
     assert str(caught.value).isprintable()

@@ -8,6 +8,7 @@ from pathlib import Path
 import families
 import pytest
 import tiny
+from cases import case
 
 from traitdrift.activations.positions import teacher_force, tokenize_conversation
 from traitdrift.core.files import write_json
@@ -61,9 +62,9 @@ def test_a_one_token_answer_has_two_labels():
     assert kept[0].startswith("▁R") and kept[-1] == "</s>"
 
 
-def test_the_shared_case_of_the_first_token(cases: Path):
+def test_the_shared_case_of_the_first_token():
     made: dict = {}
-    exec((cases / "mistral_first_token/toks.py").read_text(), made)
+    exec(case("mistral_first_token/toks.py").read_text(), made)
     pieces = made["trained"]("metaspace", ["<s>", "</s>"])
     tokenizer = made["fast"](pieces, made["MISTRAL"], "</s>", "<s>")
     _, labels = trained(tokenizer, asked("What colour is it?", "Red"), ["</s>"])
@@ -245,7 +246,7 @@ def test_a_template_that_ends_turns_by_a_token_that_no_config_names(tmp_path: Pa
     assert end_token_ids(load_model(base)) == [256, 257]
 
 
-def test_the_shared_case_of_two_ends(cases: Path):
+def test_the_shared_case_of_two_ends():
     tokenizer = families.of("chatml")
-    assert "<|im_end|>" in end_tokens(cases / "eos_mismatch", tokenizer)
-    assert 2 in turn_ends(cases / "eos_mismatch", tokenizer)
+    assert "<|im_end|>" in end_tokens(case("eos_mismatch"), tokenizer)
+    assert 2 in turn_ends(case("eos_mismatch"), tokenizer)
