@@ -219,7 +219,7 @@ def test_the_request_is_the_papers_and_a_rerun_asks_nothing(tmp_path: Path, key:
             "model": "judge-1",
             "messages": [],
             "temperature": 0,
-            "max_tokens": 4,  # of which the first is read
+            "max_tokens": 8,  # of which the first is read
             "logprobs": True,
             "top_logprobs": 20,
         }
