@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from traitdrift.core.text import printable
-from traitdrift.endpoint.settings import EndpointSettings
+from traitdrift.endpoint.settings import EndpointSettings, loopback
 
 try:
     import httpx2
@@ -95,12 +96,17 @@ def connected(settings: EndpointSettings) -> OpenAI:
             f"{KEY} is not set: the endpoint's key is taken from the environment alone; set it "
             "(to any word for an endpoint that wants none)"
         )
+    here = loopback(urlsplit(settings.url).hostname or "")
     return OpenAI(
         api_key=key,
         base_url=settings.url,
         timeout=settings.timeout,
         max_retries=settings.retries,
-        http_client=DefaultHttpxClient(follow_redirects=False, event_hooks={"response": [whole]}),
+        http_client=DefaultHttpxClient(
+            follow_redirects=False,
+            event_hooks={"response": [whole]},
+            trust_env=not here,  # a proxy would be told the key, over plain http
+        ),
     )
 
 
