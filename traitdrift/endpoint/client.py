@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from traitdrift.core.ending import Ended
 from traitdrift.core.text import printable
 from traitdrift.endpoint.settings import EndpointSettings, loopback
 
@@ -50,9 +51,10 @@ def ask_all(
 
     Raises ValueError where there is no key, or, once all that was under way has come, where a
     request failed for good: it names the endpoint and the fault. An interrupt waits for what is
-    under way too; a second one does not.
+    under way too; a second one does not, nor does a stage for longer than `core.ending.GRACE`.
     """
-    client, fault, interrupted = connected(settings), None, False
+    client, fault = connected(settings), None
+    interrupted: BaseException | None = None
     ahead = iter(enumerate(things))
     under_way: dict[Future[Reply], int] = {}
     with ThreadPoolExecutor(settings.concurrency) as pool:
@@ -66,10 +68,10 @@ def ask_all(
                 break
             try:
                 finished = wait(under_way, return_when=FIRST_COMPLETED).done
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Ended) as interrupt:
                 if interrupted:
                     raise
-                interrupted = True
+                interrupted = interrupt
                 continue
             for done in finished:
                 index = under_way.pop(done)
@@ -80,7 +82,7 @@ def ask_all(
                 else:
                     yield index, reply
     if interrupted:
-        raise KeyboardInterrupt
+        raise interrupted
     if fault:
         raise ValueError(
             f"{settings.url}: {fault}; what it said so far is kept, "
