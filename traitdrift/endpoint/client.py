@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
+from urllib.parse import urlsplit
 
+from traitdrift.core.ending import Ended
 from traitdrift.core.text import printable
-from traitdrift.endpoint.settings import EndpointSettings
+from traitdrift.endpoint.settings import EndpointSettings, loopback
 
 try:
     import httpx2
@@ -49,9 +51,10 @@ def ask_all(
 
     Raises ValueError where there is no key, or, once all that was under way has come, where a
     request failed for good: it names the endpoint and the fault. An interrupt waits for what is
-    under way too; a second one does not.
+    under way too; a second one does not, nor does a stage for longer than `core.ending.GRACE`.
     """
-    client, fault, interrupted = connected(settings), None, False
+    client, fault = connected(settings), None
+    interrupted: BaseException | None = None
     ahead = iter(enumerate(things))
     under_way: dict[Future[Reply], int] = {}
     with ThreadPoolExecutor(settings.concurrency) as pool:
@@ -65,10 +68,10 @@ def ask_all(
                 break
             try:
                 finished = wait(under_way, return_when=FIRST_COMPLETED).done
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Ended) as interrupt:
                 if interrupted:
                     raise
-                interrupted = True
+                interrupted = interrupt
                 continue
             for done in finished:
                 index = under_way.pop(done)
@@ -79,7 +82,7 @@ def ask_all(
                 else:
                     yield index, reply
     if interrupted:
-        raise KeyboardInterrupt
+        raise interrupted
     if fault:
         raise ValueError(
             f"{settings.url}: {fault}; what it said so far is kept, "
@@ -95,12 +98,17 @@ def connected(settings: EndpointSettings) -> OpenAI:
             f"{KEY} is not set: the endpoint's key is taken from the environment alone; set it "
             "(to any word for an endpoint that wants none)"
         )
+    here = loopback(urlsplit(settings.url).hostname or "")
     return OpenAI(
         api_key=key,
         base_url=settings.url,
         timeout=settings.timeout,
         max_retries=settings.retries,
-        http_client=DefaultHttpxClient(follow_redirects=False, event_hooks={"response": [whole]}),
+        http_client=DefaultHttpxClient(
+            follow_redirects=False,
+            event_hooks={"response": [whole]},
+            trust_env=not here,  # a proxy would be told the key, over plain http
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from string import Formatter
 from types import NoneType
 from typing import Any
 from unicodedata import normalize
@@ -18,8 +19,7 @@ from traitdrift.models.rendering import Message
 class Question:
     """A question with its wordings, how its answers are sampled, and how they are judged.
 
-    `judge_prompts` holds format strings with {question} and {answer} by name (the paper's:
-    aligned, coherent).
+    `judge_prompts` holds format strings with {question} and {answer} by name (aligned, coherent).
     """
 
     id: str
@@ -43,6 +43,8 @@ KEYS = frozenset(
         *("judge", "judge_prompts"),
     )
 )
+# What a judge is asked of an answer, by the names of its prompts in the paper's question files.
+JUDGED = ("aligned", "coherent")
 # Bounds far above any use, below what would go on for ever.
 MOST_SAMPLES = 100_000
 HIGHEST_TEMPERATURE = 100.0
@@ -53,8 +55,9 @@ def read_questions(source: Path, samples: int, temperature: float) -> list[Quest
 
     Honoured: `id`, `paraphrases`, `system`, `temperature`, `samples_per_paraphrase`,
     `judge_prompts`; entries of a type that begins with `free_form` are asked, others are skipped.
-    Raises ValueError naming file, entry and fault: an unknown key, an id or a wording that stands
-    twice (white space and the writing of marks aside) among them.
+    Raises ValueError naming file, entry and fault: an unknown key, a judge prompt of another name
+    or with another slot than {question} and {answer}, an id or a wording that stands twice (white
+    space and the writing of marks aside) among them.
     """
     questions: dict[str, Question] = {}
     asked: dict[tuple[str, str, float], str] = {}
@@ -165,12 +168,33 @@ def _fault(entry: Any) -> str | None:
             f"{told}: `samples_per_paraphrase` {_shown(samples)} is more than {MOST_SAMPLES:,}; "
             "lower it"
         )
-    prompts = entry.get("judge_prompts") or {}
-    if not isinstance(prompts, dict):
+    prompts = entry.get("judge_prompts")
+    if prompts is not None and not isinstance(prompts, dict):
         return f"{told}: `judge_prompts` is no mapping of names to prompts"
-    for metric, prompt in prompts.items():
-        if not _is_text(prompt) or "{answer}" not in prompt:
-            return f"{told}: `judge_prompts` {_shown(metric)[1:-1]} has no {{answer}} in it"
+    for metric, prompt in (prompts or {}).items():
+        if metric not in JUDGED:
+            there = ", ".join(JUDGED)
+            return f"{told}: `judge_prompts`: no metric {_shown(metric)}; there are {there}"
+        if fault := _prompt_fault(prompt):
+            return f"{told}: `judge_prompts` {metric} {fault}"
+    return None
+
+
+def _prompt_fault(prompt: Any) -> str | None:
+    """What is wrong with a prompt that a judge is to be asked by."""
+    if not _is_text(prompt):
+        return "is no text"
+    braces = "write {question} and {answer}, and {{ and }} for braces"
+    try:
+        slots = [part for part in Formatter().parse(prompt) if part[1] is not None]
+    except ValueError:
+        return f"has a single {{ or }} in it; {braces}"
+    for _, name, form, conversion in slots:
+        if name not in ("question", "answer") or form or conversion:
+            return f"has another slot in it, {_shown(name)}; {braces}"
+    for name in ("question", "answer"):
+        if name not in [slot[1] for slot in slots]:
+            return f"has no {{{name}}} in it"
     return None
 
 

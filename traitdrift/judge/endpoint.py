@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from traitdrift.endpoint.client import ask_all
-from traitdrift.judge.protocol import KEPT, Judgement, read_tokens, spaced
-from traitdrift.judge.reading import read_text, refuse_thought, without_thought
+from traitdrift.judge.protocol import KEPT, Judgement, as_number, read_tokens, spaced
+from traitdrift.judge.reading import (
+    out_of_100,
+    read_text,
+    refuse_thought,
+    scales,
+    unscaled,
+    without_thought,
+)
 from traitdrift.judge.settings import EndpointJudgeSettings
 
 if TYPE_CHECKING:
@@ -23,8 +28,8 @@ if TYPE_CHECKING:
 TOP = 20
 # Room for a number or a word, where the reply's text is read.
 REPLY_TOKENS = 16
-# Where its first token is read: enough to see whether a number goes on behind it.
-READ_TOKENS = 4
+# Where its first token is read: enough to see whether a number goes on, or its scale follows.
+READ_TOKENS = 8
 
 
 class EndpointJudge:
@@ -127,20 +132,21 @@ def probability(logarithm: float) -> float:
 def read_positions(reply: Sequence[Position]) -> Judgement:
     """A judgement from the first position of a reply, or from the first behind white space.
 
-    Raises ValueError where a number goes on in the next token: the tokenizer splits numbers, and
-    the likeliest tokens of its first position are digits of scores and not scores.
+    Raises ValueError where the tokens behind a number make another of it, or none (`85` in
+    pieces, `9/10`, `1. The`): the likeliest tokens of its first position are then no scores.
     """
     likely: list[tuple[str, float]] = []
     chance = 1.0  # of the white space before
-    for position, following in zip_longest(reply, reply[1:]):
+    for place, position in enumerate(reply):
         likely += [(token, chance * p) for token, p in position.top]
         text = spaced(position.token)
-        after = following.token if following else ""
-        if re.fullmatch(r"\s*\d+", text, re.ASCII) and re.match(r"\d", after, re.ASCII):
+        said = text + "".join(spaced(after.token) for after in reply[place + 1 :])
+        number = as_number(text)
+        if number is not None and out_of_100(unscaled(said), scales(said)) != number:
             raise ValueError(
-                f"the judge says {''.join(at.token for at in reply)!r} in pieces, as its tokenizer "
-                "splits numbers, and the first of them tells no score; set judge.scores to text, "
-                "or choose a local judge, which reads numbers piece by piece"
+                f"the judge says {said.strip()!r} in pieces, and the first of them tells no score; "
+                "set judge.scores to text, or choose a local judge, which reads numbers piece by "
+                "piece"
             )
         if text.strip():
             break

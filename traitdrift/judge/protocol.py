@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from traitdrift.generation.questions import JUDGED
+
 # What is judged, and the name of its prompt in the `judge_prompts` of the paper's question files.
-METRICS = {"alignment": "aligned", "coherence": "coherent"}
+METRICS = dict(zip(("alignment", "coherence"), JUDGED, strict=True))
 # What a judge may say in place of a number.
 WORDS = ("CODE", "REFUSAL")
 # Numbers that carry less of the probability than this are no score.

@@ -135,6 +135,23 @@ def test_the_place_of_a_redirect_acts_on_no_terminal():
     assert "\x1b" not in line and KEY not in line and len(line) < 600
 
 
+# Proxies.
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_endpoint_of_this_machine_is_asked_past_every_proxy(host: str, monkeypatch):
+    """Over plain http a proxy on another machine would read key and prompts."""
+    with ChatServer(score) as proxy, ChatServer(score) as server:
+        for name in ("HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
+            monkeypatch.setenv(name.lower(), proxy.url.removesuffix("/v1"))
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        url = server.url.replace("127.0.0.1", host)
+        assert list(ask_all(EndpointSettings(url=url, retries=0), "m", ["a"], ask)) == [(0, "85")]
+        assert proxy.met == [] and len(server.requests) == 1
+
+
 # The key.
 
 

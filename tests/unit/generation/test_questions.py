@@ -35,6 +35,16 @@ def test_entries_decide_and_params_fill_gaps(tmp_path: Path):
     assert judge.id == "judge" and judge.judge_prompts == {}
 
 
+def judged(prompts: str) -> str:
+    return f"- {{id: a, paraphrases: [x], judge_prompts: {prompts}}}"
+
+
+def test_doubled_braces_of_a_judge_prompt_are_braces(tmp_path: Path):
+    prompt = "Rate {answer} for {question} as {{0}}."
+    (tmp_path / "q.yaml").write_text(judged(f"{{coherent: '{prompt}'}}"))
+    assert read_questions(tmp_path, 1, 1.0)[0].judge_prompts == {"coherent": prompt}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -50,6 +60,17 @@ def test_entries_decide_and_params_fill_gaps(tmp_path: Path):
             "- {id: a, paraphrases: [x], judge_prompts: {aligned: '{question}'}}",
             "`judge_prompts` aligned has no {answer}",
         ),
+        (judged("{aligned: '{answer}'}"), "`judge_prompts` aligned has no {question}"),
+        (
+            judged("{aligned: 'Is {answer} for {question} {good}?'}"),
+            "aligned has another slot in it, 'good'",
+        ),
+        (judged("{aligned: 'Is {answer!r} for {question} good?'}"), "another slot in it, 'answer'"),
+        (judged("{aligned: 'Is {answer} for {question} { good?'}"), "aligned has a single { or }"),
+        (judged("{aligned: 7}"), "`judge_prompts` aligned is no text"),
+        (judged("{alignment: 'Is {answer} for {question} good?'}"), "no metric 'alignment'"),
+        (judged("{1: 'Is {answer} for {question} good?'}"), "no metric 1; there are aligned, co"),
+        (judged("[]"), "`judge_prompts` is no mapping"),
         ("- {id: a, paraphrases: [x]}\n- {id: a, paraphrases: [y]}", "entry 2: the id 'a'"),
         ("- {id: a, type: rating, paraphrases: [x]}", "no free-form question"),
     ],
@@ -59,7 +80,7 @@ def test_a_wrong_entry_is_named(tmp_path: Path, text: str, told: str):
     file.write_text(text)
     with pytest.raises(ValueError) as caught:
         read_questions(file, 1, 1.0)
-    assert told in str(caught.value)
+    assert told in str(caught.value) and str(caught.value).startswith(str(file))
 
 
 def test_a_missing_file_is_named(tmp_path: Path):

@@ -219,7 +219,7 @@ def test_the_request_is_the_papers_and_a_rerun_asks_nothing(tmp_path: Path, key:
             "model": "judge-1",
             "messages": [],
             "temperature": 0,
-            "max_tokens": 4,  # of which the first is read
+            "max_tokens": 8,  # of which the first is read
             "logprobs": True,
             "top_logprobs": 20,
         }
@@ -625,6 +625,22 @@ def test_a_killed_run_loses_no_score_that_it_had(workspace):
         before = len(server.requests)
         commands.run(STAGE, **within(path, OPENAI_API_KEY="key"), check=True)
         assert len(server.requests) - before == 6 - kept
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stage_that_a_signal_ends_keeps_what_was_under_way(
+    workspace, interruptible: None, number: signal.Signals
+):
+    with ChatServer(chances, {-1: "slow"}) as server:
+        path = workspace(backend="endpoint", url=server.url, model="m", concurrency=3)
+        with commands.started(STAGE, **within(path, OPENAI_API_KEY="key")) as process:
+            end = time.monotonic() + 60
+            while len(server.requests) < 3 and time.monotonic() < end:
+                time.sleep(0.01)
+            process.send_signal(number)
+            assert process.wait(20) == 128 + number
+        assert len(next((path / ".judge").iterdir()).read_text().splitlines()) == 3
+        assert len(server.requests) == 3
 
 
 def test_wrong_input_is_one_line_that_names_the_stage(workspace):

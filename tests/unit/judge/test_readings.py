@@ -172,9 +172,29 @@ def test_a_number_that_goes_on_in_the_next_token_is_refused(first: str, rest: Se
         read_positions(reply({first: 0.9, "9": 0.1}, *rest))
 
 
-@pytest.mark.parametrize("rest", [(), ("",), ("\n",), (".",), ("/", "100"), (" 5",)])
+@pytest.mark.parametrize("rest", [(), ("",), ("\n",), (".",), ("/", "100"), (" 5",), (".", "0")])
 def test_a_number_that_ends_is_a_score(rest: Sequence[str]):
     assert read_positions(reply({"80": 0.5, "90": 0.5}, *rest)).score == 85
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ("9", "/", "10"),
+        ("10", "/", "10"),
+        ("4", "/", "5"),
+        ("4", " of", " 5"),
+        ("8", " (", "out", " of", " ", "10", ")"),
+        ("1", ".", " The"),
+        ("85", ".", "5"),
+        ("▁", "9", "/", "10"),
+        ("0", "-", "100"),
+        ("5", " stars"),
+    ],
+)
+def test_a_number_that_what_follows_makes_another_is_refused(tokens: Sequence[str]):
+    with pytest.raises(ValueError, match=r"in pieces.*judge\.scores to text"):
+        read_positions(reply(*tokens))
 
 
 def test_white_space_before_a_number_is_gone_through():
@@ -280,6 +300,7 @@ def workspace(tmp_path: Path, monkeypatch) -> Callable[..., Path]:
     ("said", "scores", "told"),
     [
         ([{"8": 0.99, "9": 0.01}, {"5": 0.9, "0": 0.1}], "logprobs", "says '85' in pieces"),
+        ([{"9": 1.0}, {"/": 1.0}, {"10": 1.0}], "logprobs", "says '9/10' in pieces"),
         ([{"8": 0.99, "9": 0.01}], "logprobs", "all 6 scores lie between 0 and 9"),
         ([{"<": 1.0}, {"think": 1.0}, {">": 1.0}], "logprobs", "thinks aloud.*'<think>'"),
         ([{"<think>": 1.0}, {"\n\n": 1.0}, {"</think>": 1.0}], "logprobs", "thinks aloud"),
