@@ -89,7 +89,8 @@ def refuse_other_cells(cells: list[str], wanted: list[str]) -> None:
 
 def _begin() -> Ending:
     """Before the libraries of a stage are imported, which takes seconds: its cell and its end."""
-    stage = sys.orig_argv[sys.orig_argv.index("-m") + 1].rpartition(".")[2]
+    # What stands before the stage's own arguments: `stages.NAME`, or `-umstages.NAME`.
+    stage = sys.orig_argv[-len(sys.argv)].rpartition(".")[2]
     cells = cells_of(stage)
     try:
         refuse_other_cells(cells, cells)
