@@ -28,3 +28,8 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error)))
+
+
+def panic(error: BaseException) -> bool:
+    """Whether a library in Rust gave up over what it read; pyo3's class for that is no Exception."""
+    return type(error).__name__ == "PanicException"
