@@ -14,6 +14,10 @@ def one_line(error: Exception) -> str | None:
     """What is said of wrong input and of a system that refuses; None for a fault of this code."""
     if isinstance(error, OSError) and error.errno is None and str(error):
         return str(error)  # which says already what helps
+    # So does wrong input, also where a refusal was met on the way to it and is not its cause.
+    refusal = error.__cause__ and complaint(error.__cause__)
+    if isinstance(error, ValueError) and str(error) and not refusal:
+        return str(error)
     if found := complaint(error):
         return found
     if out_of_memory(error):
@@ -31,5 +35,5 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def panic(error: BaseException) -> bool:
-    """Whether a library in Rust gave up over what it read; pyo3's class for that is no Exception."""
+    """Whether a library in Rust gave up over what it read, of which pyo3 makes no Exception."""
     return type(error).__name__ == "PanicException"
