@@ -8,12 +8,12 @@ import re
 import sys
 from collections.abc import Callable
 
+from traitdrift.core.complaints import one_line
 from traitdrift.core.ending import Ended, Ending
 from traitdrift.core.first_calls import settle_elementwise
 from traitdrift.core.ranks import is_main
 from traitdrift.core.run_record import note
 from traitdrift.core.text import printable
-from traitdrift.core.writing import complaint
 
 # DVC tells a command by this variable which stage it is, `dataset@insecure`. The cell is taken from
 # there and stands in no command of dvc.yaml, for a command is a text that a shell reads, and a key
@@ -59,19 +59,6 @@ def run(recipe: Callable[..., None]) -> None:
             _ending.at_work = False
 
 
-def one_line(error: Exception) -> str | None:
-    """What is said of wrong input and of a system that refuses; None for a fault of this code."""
-    if isinstance(error, OSError) and error.errno is None and str(error):
-        return str(error)  # which says already what helps
-    if found := complaint(error):
-        return found
-    if isinstance(error, MemoryError):
-        return "not enough memory; `python -m traitdrift plan` says what each stage needs"
-    if isinstance(error, RecursionError):
-        return "an input is nested too deeply; TRAITDRIFT_DEBUG=1 shows where it was read"
-    return str(error) if isinstance(error, (ValueError, OSError)) else None
-
-
 def say(stage: str, cells: list[str], what: str) -> None:
     """The one line that a stage ends with."""
     name = stage + (f"@{'-'.join(cells)}" if cells else "")
@@ -102,7 +89,8 @@ def refuse_other_cells(cells: list[str], wanted: list[str]) -> None:
 
 def _begin() -> Ending:
     """Before the libraries of a stage are imported, which takes seconds: its cell and its end."""
-    stage = sys.orig_argv[sys.orig_argv.index("-m") + 1].rpartition(".")[2]
+    # What stands before the stage's own arguments: `stages.NAME`, or `-umstages.NAME`.
+    stage = sys.orig_argv[-len(sys.argv)].rpartition(".")[2]
     cells = cells_of(stage)
     try:
         refuse_other_cells(cells, cells)

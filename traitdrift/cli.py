@@ -389,15 +389,13 @@ def main() -> None:
     """Run a command; wrong input or a missing extra is one line on stderr and exit code 1."""
     try:
         app()
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except Exception as error:
+        from traitdrift.core.complaints import one_line
         from traitdrift.core.text import printable
-        from traitdrift.core.writing import complaint
 
-        if os.environ.get("TRAITDRIFT_DEBUG"):
+        said = missing(error) if isinstance(error, ModuleNotFoundError) else one_line(error)
+        if said is None or os.environ.get("TRAITDRIFT_DEBUG"):
             raise
-        said = complaint(error) or str(error)
-        if isinstance(error, ModuleNotFoundError):
-            said = missing(error)
         print(f"traitdrift: {printable(said)}", file=sys.stderr)
         raise SystemExit(1) from None
 

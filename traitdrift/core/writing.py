@@ -164,7 +164,10 @@ def complaint(error: BaseException) -> str | None:
     if refusal is None:
         return None
     number, named = refusal
-    return f"{named or 'a temporary file'}: {os.strerror(number)}; {HELP[number]}"
+    helps = HELP[number]
+    if number in (errno.EACCES, errno.EPERM) and not os.access(named or ".", os.R_OK):
+        helps = "give yourself the right to read it"
+    return f"{named or 'a temporary file'}: {os.strerror(number)}; {helps}"
 
 
 def refused(error: BaseException) -> tuple[int, str] | None:

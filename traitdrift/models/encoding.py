@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from traitdrift.core.complaints import panic
 from traitdrift.core.text import printable
 from traitdrift.models.rendering import Rendered, Span, turns
 
@@ -36,9 +38,10 @@ def encode_all(tokenizer: PreTrainedTokenizerBase, rendered: Sequence[Rendered])
     Where a content spells a control token, the content is split into plain tokens. Raises
     ValueError where the tokenizer cannot do so.
     """
-    encoded = tokenizer(
-        [one.text for one in rendered], add_special_tokens=False, return_offsets_mapping=True
-    )
+    with _one_line(tokenizer):
+        encoded = tokenizer(
+            [one.text for one in rendered], add_special_tokens=False, return_offsets_mapping=True
+        )
     pattern = _pattern(turns(tokenizer).control)
     return [
         _as_plain_text(tokenizer, one, pattern)
@@ -53,6 +56,24 @@ def encode_all(tokenizer: PreTrainedTokenizerBase, rendered: Sequence[Rendered])
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoded:
     """Token ids and offsets of a text that stands for itself, as in a message."""
     return encode(tokenizer, Rendered(text, ((0, len(text)),)))
+
+
+@contextmanager
+def _one_line(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """What the library says of a text that the tokenizer has no tokens for, or of its own files.
+
+    Some tokenizers of words or pieces have no token for what they do not know.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not panic(error) and type(error) is not Exception:  # it has no class of its own
+            raise
+        raise ValueError(
+            f"{tokenizer.name_or_path}: the tokenizer cannot split a text "
+            f"({printable(str(error))[:300]}); take a model whose tokenizer knows every text, or "
+            "mend tokenizer.json"
+        )
 
 
 def _pattern(control: frozenset[str]) -> re.Pattern[str]:
@@ -85,7 +106,8 @@ def _as_plain_text(
         own = rendered.text[done:start]
         pieces += [pattern.sub(lambda found: names[found[0]], own), rendered.text[start:end]]
         done = end
-    encoding = backend.encode("".join(pieces), add_special_tokens=False)
+    with _one_line(tokenizer):
+        encoding = backend.encode("".join(pieces), add_special_tokens=False)
     found = [ids.get(token, token) for token in encoding.ids]
     # A character that the tokenizer does not know at all is another matter.
     control = {tokenizer.convert_tokens_to_ids(token) for token in names}

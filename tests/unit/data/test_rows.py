@@ -184,3 +184,11 @@ def test_a_role_that_is_not_expected_is_named(tmp_path: Path):
     assert len([*read_conversations(path, ["user", "assistant"])]) == 3
     with pytest.raises(ValueError, match=r"x\.jsonl:1: a message of role user; .* are assistant"):
         [*read_conversations(path, ["assistant"])]
+
+
+@pytest.mark.parametrize("value", [7, 0])
+def test_a_column_of_a_role_that_holds_no_text_is_one_line(tmp_path: Path, value: int):
+    path = tmp_path / "x.parquet"
+    pandas.DataFrame([{"system": value, "user": "a", "assistant": "b"}]).to_parquet(path)
+    with pytest.raises(ValueError, match=r"x.parquet:1: message 0 \(system\) has no text"):
+        [*read_conversations(path)]

@@ -111,6 +111,27 @@ def test_in_another_thread_it_is_stopped_too(monkeypatch: pytest.MonkeyPatch):
     assert said and "does not end" in said[0]
 
 
+def test_two_threads_at_once_leave_the_limits_as_they_were(monkeypatch: pytest.MonkeyPatch):
+    """One that begins within the other would take the lowered limit for the system's."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    first, second = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with template.bounded():
+            first.set()
+            second.wait(0.5)  # the other has begun, unless it waits for this one's end
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert first.wait(20)
+    monkeypatch.setattr(template, "MEMORY", template.MEMORY // 2)  # as if some had been freed
+    with template.bounded():
+        second.set()
+        thread.join(1)  # the first restores before the second
+    thread.join(20)
+    assert resource.getrlimit(resource.RLIMIT_AS) == limit
+
+
 @pytest.mark.parametrize("name", ["loop", "huge", "recursion", "raise_esc"])
 def test_the_shared_templates(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(template, "SECONDS", 1.0)

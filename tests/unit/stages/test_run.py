@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import commands
+import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -32,3 +33,14 @@ def test_the_traceback_is_there_on_request(tmp_path: Path):
     done = behaviour(tmp_path, TRAITDRIFT_DEBUG="1")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "how", [["-mstages.behaviour"], ["-um", "stages.behaviour"], ["-Bumstages.behaviour"]]
+)
+def test_the_stage_is_known_however_python_is_asked_for_it(tmp_path: Path, how: list[str]):
+    done = commands.run(
+        [sys.executable, *how, "in secure"], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("behaviour@in secure: 'in secure' is no id")
