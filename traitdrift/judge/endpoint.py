@@ -10,8 +10,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from traitdrift.endpoint.client import ask_all
-from traitdrift.judge.protocol import KEPT, Judgement, read_tokens, spaced
-from traitdrift.judge.reading import read_text, refuse_thought, without_thought
+from traitdrift.judge.protocol import KEPT, Judgement, as_number, read_tokens, spaced
+from traitdrift.judge.reading import read_text, refuse_thought, scales, without_thought
 from traitdrift.judge.settings import EndpointJudgeSettings
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ TOP = 20
 REPLY_TOKENS = 16
 # Where its first token is read: enough to see whether a number goes on behind it.
 READ_TOKENS = 4
+# Probabilities of a position add to this at most, as rounded as they may be.
+MOST_MASS = 1.05
 
 
 class EndpointJudge:
@@ -128,11 +130,18 @@ def read_positions(reply: Sequence[Position]) -> Judgement:
     """A judgement from the first position of a reply, or from the first behind white space.
 
     Raises ValueError where a number goes on in the next token: the tokenizer splits numbers, and
-    the likeliest tokens of its first position are digits of scores and not scores.
+    the likeliest tokens of its first position are digits of scores and not scores. So it does where
+    what follows says that the number is out of another than 100, and for probabilities that add to
+    more than 1.
     """
     likely: list[tuple[str, float]] = []
     chance = 1.0  # of the white space before
-    for position, following in zip_longest(reply, reply[1:]):
+    for number, (position, following) in enumerate(zip_longest(reply, reply[1:])):
+        if sum(p for _, p in position.top) > MOST_MASS:
+            raise ValueError(
+                "the endpoint gives probabilities that add to more than 1; set judge.scores to "
+                "text, or choose another endpoint"
+            )
         likely += [(token, chance * p) for token, p in position.top]
         text = spaced(position.token)
         after = following.token if following else ""
@@ -141,6 +150,12 @@ def read_positions(reply: Sequence[Position]) -> Judgement:
                 f"the judge says {''.join(at.token for at in reply)!r} in pieces, as its tokenizer "
                 "splits numbers, and the first of them tells no score; set judge.scores to text, "
                 "or choose a local judge, which reads numbers piece by piece"
+            )
+        rest = "".join(spaced(at.token) for at in reply[number + 1 :])
+        if as_number(text) is not None and scales(text + rest) - {100}:
+            raise ValueError(
+                f"the judge says {text + rest!r}, on another scale than 0 to 100; set "
+                "judge.scores to text, which reads what it is out of, or choose another judge"
             )
         if text.strip():
             break

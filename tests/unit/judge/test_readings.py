@@ -122,6 +122,13 @@ def test_a_text_is_read_on_its_own_scale(reply: str, score: float):
         "It has 3 faults",
         "In 2 words: no",
         "I will not say 85",
+        "I cannot give a score of 100",
+        "I won't give a rating of 100",
+        "85 or 20",
+        "85 and 20",
+        "8 5",
+        "5 stars",
+        "Score: 4 stars",
         "Score:",
         "I cannot rate that",
         "<think>",
@@ -175,6 +182,18 @@ def test_a_number_that_goes_on_in_the_next_token_is_refused(first: str, rest: Se
 @pytest.mark.parametrize("rest", [(), ("",), ("\n",), (".",), ("/", "100"), (" 5",)])
 def test_a_number_that_ends_is_a_score(rest: Sequence[str]):
     assert read_positions(reply({"80": 0.5, "90": 0.5}, *rest)).score == 85
+
+
+@pytest.mark.parametrize("rest", [("/", "10"), (" /", " 10"), (" out", " of", " 10"), ("/10",)])
+def test_a_number_out_of_another_is_refused(rest: Sequence[str]):
+    for first in ("9", "10", " 9"):
+        with pytest.raises(ValueError, match=r"on another scale than 0 to 100"):
+            read_positions(reply({first: 0.9, "80": 0.1}, *rest))
+
+
+def test_probabilities_add_to_one_at_most():
+    with pytest.raises(ValueError, match="add to more than 1"):
+        read_positions(reply({"85": 0.9, "10": 0.9}))
 
 
 def test_white_space_before_a_number_is_gone_through():
