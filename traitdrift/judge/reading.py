@@ -27,7 +27,8 @@ DENIED = re.compile(r"(?i:\b(?:not|cannot|never|no|unable|refuse|decline|without
 # A number goes on (also piece by piece), is the first of a range or of a choice, is part of a word
 # (3rd), or has a scale left.
 NO_SCORE = re.compile(
-    r"\d|[.,]\d|[ \t]+\d|\s*/\s*\d|\s*(?:-|\u2013|to|or|and)\s*\d|[^\W\d_]|\W*(?:out|of|on a|scale|stars?)\b"
+    r"\d|[.,]\d|[ \t]+\d|\s*/\s*\d|\s*(?:-|\u2013|to|or|and)\s*\d|[^\W\d_]"
+    r"|\W*(?:out|of|on a|scale|stars?)\b"
 )
 # It begins a list (`1. The`), or counts what the next word names (`3 sentences`).
 LISTED = re.compile(r"1[.)]\s+\S")
