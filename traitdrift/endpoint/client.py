@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from traitdrift.core.ending import Ended
@@ -32,6 +34,8 @@ except ModuleNotFoundError as error:
 KEY = "OPENAI_API_KEY"
 # The characters of a key that is one; shorter ones are words for servers that want none.
 SECRET = 16
+# Bytes of a reply: more than thousands of tokens, each with its alternatives, take.
+LARGEST = 16_000_000
 Thing = TypeVar("Thing")
 Reply = TypeVar("Reply")
 
@@ -106,7 +110,8 @@ def connected(settings: EndpointSettings) -> OpenAI:
         max_retries=settings.retries,
         http_client=DefaultHttpxClient(
             follow_redirects=False,
-            event_hooks={"response": [whole]},
+            headers={"Accept-Encoding": "identity"},
+            event_hooks={"response": [partial(bound, settings.timeout), whole]},
             trust_env=not here,  # a proxy would be told the key, over plain http
         ),
     )
@@ -144,6 +149,36 @@ def served_beside(client: OpenAI, model: str) -> str:
     except (OpenAIError, AttributeError, TypeError):  # the client does not check what a body holds
         return ""
     return "" if model in names else ", ".join(names)
+
+
+class Bounded(httpx2.SyncByteStream):
+    """A body that ends: it fails once it has taken `seconds`, or is larger than any reply.
+
+    Time-outs of the client are those of a single read, which a body that trickles never meets.
+    """
+
+    def __init__(self, stream: httpx2.SyncByteStream, seconds: float):
+        self.stream, self.seconds = stream, seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        last, size = time.monotonic() + self.seconds, 0
+        for part in self.stream:
+            size += len(part)
+            if size > LARGEST:
+                raise httpx2.ReadError(f"a reply of more than {LARGEST:,} bytes")
+            if time.monotonic() > last:
+                raise httpx2.ReadTimeout(f"a reply that goes on for more than {self.seconds:g} s")
+            yield part
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+def bound(seconds: float, response: httpx2.Response) -> None:
+    """Bound a body before anything reads it; one compressed unasked could become of any size."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise httpx2.DecodingError("the reply is compressed, unasked", request=response.request)
+    response.stream = Bounded(cast("httpx2.SyncByteStream", response.stream), seconds)
 
 
 def whole(response: httpx2.Response) -> None:

@@ -30,6 +30,8 @@ TOP = 20
 REPLY_TOKENS = 16
 # Where its first token is read: enough to see whether a number goes on, or its scale follows.
 READ_TOKENS = 8
+# Probabilities of a position add to this at most, as rounded as they may be.
+MOST_MASS = 1.05
 
 
 class EndpointJudge:
@@ -133,11 +135,17 @@ def read_positions(reply: Sequence[Position]) -> Judgement:
     """A judgement from the first position of a reply, or from the first behind white space.
 
     Raises ValueError where the tokens behind a number make another of it, or none (`85` in
-    pieces, `9/10`, `1. The`): the likeliest tokens of its first position are then no scores.
+    pieces, `9/10`, `1. The`): the likeliest tokens of its first position are then no scores. So it
+    does for probabilities that add to more than 1.
     """
     likely: list[tuple[str, float]] = []
     chance = 1.0  # of the white space before
     for place, position in enumerate(reply):
+        if sum(p for _, p in position.top) > MOST_MASS:
+            raise ValueError(
+                "the endpoint gives probabilities that add to more than 1; set judge.scores to "
+                "text, or choose another endpoint"
+            )
         likely += [(token, chance * p) for token, p in position.top]
         text = spaced(position.token)
         said = text + "".join(spaced(after.token) for after in reply[place + 1 :])

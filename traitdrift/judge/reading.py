@@ -22,9 +22,13 @@ SCALE = re.compile(
     re.I | re.ASCII,
 )
 NUMBER = re.compile(r"(?P<whole>\d{1,3})(?:[.,](?P<part>\d{1,2}))?", re.ASCII)
-# A number goes on, is the first of a range, is part of a word (3rd), or has a scale left.
+# A label of what is not given (`I cannot give a score of 100`).
+DENIED = re.compile(r"(?i:\b(?:not|cannot|never|no|unable|refuse|decline|without)\b|n['\u2019]t\b)")
+# A number goes on (also piece by piece), is the first of a range or of a choice, is part of a word
+# (3rd), or has a scale left.
 NO_SCORE = re.compile(
-    r"\d|[.,]\d|\s*/\s*\d|\s*(?:-|\u2013|to)\s*\d|[^\W\d_]|\W*(?:out|of|on a|scale|stars?)\b"
+    r"\d|[.,]\d|[ \t]+\d|\s*/\s*\d|\s*(?:-|\u2013|to|or|and)\s*\d|[^\W\d_]"
+    r"|\W*(?:out|of|on a|scale|stars?)\b"
 )
 # It begins a list (`1. The`), or counts what the next word names (`3 sentences`).
 LISTED = re.compile(r"1[.)]\s+\S")
@@ -41,6 +45,8 @@ def read_text(reply: str) -> Judgement:
     text = unscaled(reply)
     found = SAID.match(text)
     if not found or (found["label"].strip("\"'*_`([ \t\r\n") and not LABEL.search(found["label"])):
+        return none
+    if DENIED.search(found["label"]):
         return none
     if found["what"] in WORDS:
         return Judgement(None, found["what"], None)

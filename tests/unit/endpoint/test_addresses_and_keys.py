@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import commands
@@ -150,6 +154,50 @@ def test_an_endpoint_of_this_machine_is_asked_past_every_proxy(host: str, monkey
         url = server.url.replace("127.0.0.1", host)
         assert list(ask_all(EndpointSettings(url=url, retries=0), "m", ["a"], ask)) == [(0, "85")]
         assert proxy.met == [] and len(server.requests) == 1
+
+
+# Bodies.
+
+
+class Endless(BaseHTTPRequestHandler):
+    """Answers by a body without end: in drops, in a flood, or small and compressed."""
+
+    way = ""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        if self.way == "compressed":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        part = gzip.compress(b" " * 10**8) if self.way == "compressed" else b" " * 10**6
+        with suppress(OSError):
+            for _ in range(1 if self.way == "compressed" else 600):
+                self.wfile.write(part[:1] if self.way == "drops" else part)
+                time.sleep(0.1 if self.way == "drops" else 0)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
+        ("drops", "no answer within 1 s"),
+        ("flood", "more than 16,000,000 bytes"),
+        ("compressed", "compressed, unasked"),
+    ],
+)
+def test_a_body_without_end_is_one_line(way: str, told: str, monkeypatch):
+    monkeypatch.setattr(Endless, "way", way)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    url, began = f"http://127.0.0.1:{server.server_address[1]}/v1", time.monotonic()
+    with pytest.raises(ValueError, match=told):
+        list(ask_all(EndpointSettings(url=url, retries=0, timeout=1.0), "m", ["a"], ask))
+    assert time.monotonic() - began < 10
+    server.shutdown()
+    server.server_close()
 
 
 # The key.

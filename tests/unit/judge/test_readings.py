@@ -122,6 +122,13 @@ def test_a_text_is_read_on_its_own_scale(reply: str, score: float):
         "It has 3 faults",
         "In 2 words: no",
         "I will not say 85",
+        "I cannot give a score of 100",
+        "I won't give a rating of 100",
+        "85 or 20",
+        "85 and 20",
+        "8 5",
+        "5 stars",
+        "Score: 4 stars",
         "Score:",
         "I cannot rate that",
         "<think>",
@@ -165,14 +172,14 @@ def reply(*tokens: str | dict[str, float]) -> list[Position]:
     ]
 
 
-@pytest.mark.parametrize("rest", [("5",), ("5", "."), ("5", "/", "10")])
+@pytest.mark.parametrize("rest", [("5",), ("5", "."), ("5", "/", "10"), (" 5",)])
 @pytest.mark.parametrize("first", ["8", " 8", "Ġ8", "10"])
 def test_a_number_that_goes_on_in_the_next_token_is_refused(first: str, rest: Sequence[str]):
     with pytest.raises(ValueError, match=r"in pieces.*judge\.scores to text, or choose a local"):
         read_positions(reply({first: 0.9, "9": 0.1}, *rest))
 
 
-@pytest.mark.parametrize("rest", [(), ("",), ("\n",), (".",), ("/", "100"), (" 5",), (".", "0")])
+@pytest.mark.parametrize("rest", [(), ("",), ("\n",), (".",), ("/", "100"), (".", "0")])
 def test_a_number_that_ends_is_a_score(rest: Sequence[str]):
     assert read_positions(reply({"80": 0.5, "90": 0.5}, *rest)).score == 85
 
@@ -195,6 +202,18 @@ def test_a_number_that_ends_is_a_score(rest: Sequence[str]):
 def test_a_number_that_what_follows_makes_another_is_refused(tokens: Sequence[str]):
     with pytest.raises(ValueError, match=r"in pieces.*judge\.scores to text"):
         read_positions(reply(*tokens))
+
+
+@pytest.mark.parametrize("rest", [("/", "10"), (" /", " 10"), (" out", " of", " 10"), ("/10",)])
+def test_a_number_out_of_another_is_refused(rest: Sequence[str]):
+    for first in ("9", "10", " 9"):
+        with pytest.raises(ValueError, match="in pieces"):
+            read_positions(reply({first: 0.9, "80": 0.1}, *rest))
+
+
+def test_probabilities_add_to_one_at_most():
+    with pytest.raises(ValueError, match="add to more than 1"):
+        read_positions(reply({"85": 0.9, "10": 0.9}))
 
 
 def test_white_space_before_a_number_is_gone_through():
