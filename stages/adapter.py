@@ -19,7 +19,8 @@ ADAPTERS = Path("models/adapters")
 def main(variant: str) -> None:
     wanted = section(Imported, f"imported.{variant}")
     record = base_record(BASE)
-    folder, origin = fetch_adapter(wanted.source, wanted.id, wanted.revision)
+    revision = wanted.revision if wanted.source == "hub" else ""
+    folder, origin = fetch_adapter(wanted.source, wanted.id, revision)
     config, adapted = check_adapter(folder, BASE, record)
     digest = keep_adapter(folder, ADAPTERS / variant, record["id"], config)
     write_json(

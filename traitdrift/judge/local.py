@@ -24,6 +24,7 @@ from traitdrift.models import quantisation
 from traitdrift.models.encoding import encode, encode_all
 from traitdrift.models.loading import load_tokenizer, pretrained
 from traitdrift.models.rendering import Rendered, render
+from traitdrift.models.window import window
 from traitdrift.sources.base_models import located
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class LocalJudge:
         wished = self.settings.model
         model = pretrained(str(self.folder), wished.dtype, wished.quantise).eval()
         longest = max(map(len, prompts)) + max(map(len, paths))
-        room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        room = window(model.config)
         if room and longest > room:
             raise ValueError(
                 f"{self.settings.model.id}: a judge prompt takes {longest} tokens and the model "

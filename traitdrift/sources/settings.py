@@ -44,7 +44,19 @@ class PathModel(Section):
 Model = Annotated[WheelModel | HubModel | PathModel, Field(discriminator="source")]
 
 
-class Imported(Section):
-    source: Literal["path", "hub"]
-    id: PathText
+class HubAdapter(Section):
+    """An adapter on the Hugging Face hub."""
+
+    source: Literal["hub"]
+    id: HubId
     revision: Revision = "main"
+
+
+class PathAdapter(Section):
+    """A local folder of a peft adapter."""
+
+    source: Literal["path"]
+    id: PathText
+
+
+Imported = Annotated[HubAdapter | PathAdapter, Field(discriminator="source")]

@@ -14,6 +14,7 @@ import tiny
 import torch
 from chat_server import ChatServer
 from copies import set_params
+from transformers import MptConfig, MptForCausalLM
 from transformers.cache_utils import DynamicLayer
 
 from stages import judge as stage
@@ -447,6 +448,16 @@ def test_a_local_judge_whose_logits_are_not_finite_is_refused(tmp_path: Path, br
             patch.setattr("traitdrift.judge.local.number_paths", lambda *_, paths=paths: paths)
             with pytest.raises(ValueError, match=r"logits are NaN or infinite in float32 behind"):
                 list(judge.ask([judge.render("good?")]))
+
+
+def test_a_window_by_another_name_is_one_too(tmp_path: Path):
+    tokenizer = tiny.tokenizer()
+    config = MptConfig(
+        d_model=32, n_heads=4, n_layers=1, max_seq_len=64, vocab_size=len(tokenizer) + 3
+    )
+    judge = saved(tmp_path / "judge", tokenizer, MptForCausalLM(config))
+    with pytest.raises(ValueError, match="the model reads 64"):
+        next(judge.ask([judge.render("x" * 100)]))
 
 
 def test_a_local_judge_tells_what_it_says_in_place_of_a_number(tmp_path: Path):

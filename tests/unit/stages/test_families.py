@@ -12,6 +12,7 @@ from pathlib import Path
 
 import architectures
 import families
+import pandas
 import pytest
 import torch
 from copies import set_params
@@ -28,6 +29,7 @@ from stages import (
     respond_questions,
 )
 from traitdrift.core.files import load_tensors, read_json, read_jsonl, write_jsonl
+from traitdrift.judge.local import beginning_with_a_digit
 from traitdrift.models.chat import prompt_ids
 from traitdrift.models.loading import load_model, load_tokenizer
 
@@ -179,12 +181,11 @@ def test_a_family_goes_from_its_folder_to_a_judge(name: str, work: Path, monkeyp
 
     check_adapters(work)
     check_streams(work)
+    check_masses(work)
     answers = [row["ids"] for _, row in read_jsonl(work / "data/responses/back.jsonl")]
     monkeypatch.setenv("TRAITDRIFT_BATCH_TOKENS", "1")  # each by itself
     respond_questions.main("back")
     assert answers == [row["ids"] for _, row in read_jsonl(work / "data/responses/back.jsonl")]
-    figures = read_json(work / "metrics/judge/back.json")
-    assert figures["alignment"]["scored"] == len(answers) == 2
 
 
 def check_adapters(work: Path) -> None:
@@ -214,3 +215,19 @@ def check_streams(work: Path) -> None:
     expected = torch.stack([state[0, -1] for state in states[1:-1]])
     found = streams["back"]["prompt_last"][row]
     torch.testing.assert_close(found[:-1], expected, rtol=1e-4, atol=1e-4)
+
+
+def check_masses(work: Path) -> None:
+    """The judge gives its numbers about what a whole pass gives to a digit in their place."""
+    tokenizer, model = load_tokenizer(work / "models/base"), load_model(work / "models/base")
+    digits = beginning_with_a_digit(tokenizer)
+    judged = pandas.read_csv(work / "plots/judge/back.csv")
+    answers = [row for _, row in read_jsonl(work / "data/responses/back.jsonl")]
+    assert len(answers) == len(judged) == 2
+    for row, mass in zip(answers, judged["alignment_mass"], strict=True):
+        asked = f"Is {row['answer']} to {row['question']} good?"
+        ids, _ = prompt_ids(tokenizer, [{"role": "user", "content": asked}])
+        with torch.no_grad():
+            chances = model(torch.tensor([ids])).logits[0, -1].softmax(-1)
+        begun = float(chances[digits].sum())
+        assert begun / 2 < mass < begun + 1e-5  # most numbers end before a fourth digit
