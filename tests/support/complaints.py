@@ -16,12 +16,9 @@ from functools import cached_property
 from pathlib import Path
 
 GAP = "…"
-# Which argument of what is raised or called is the text. A class that is not here is none of a
-# user's: AssertionError, TypeError and the like tell of a fault of the code.
-RAISED = {
-    **dict.fromkeys(("ValueError", "OSError", "FileNotFoundError", "Busy", "DecodingError"), 0),
-    "PydanticCustomError": 1,  # after its type
-}
+# What is raised is for users, of whichever class, but for those that tell of a fault of the code.
+FAULTS = ("AssertionError", "AttributeError", "NotImplementedError", "RuntimeError", "TypeError")
+# Which argument of what is called is the text.
 SAID = {"warn": 0, "_say": 0, "Outcome": 2}
 # Functions whose result is printed, by whoever catches what was raised.
 RETURNED = ("one_line", "complaint", "missing", "_complaint")
@@ -108,8 +105,9 @@ class Module:
     def texts_said(self, node: ast.AST, scope: Function | None) -> Iterator[ast.expr]:
         """The expressions of texts that a statement or a call tells a user."""
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            place = RAISED.get(name_of(node.exc.func))
-            if place is not None and len(node.exc.args) > place:
+            raised = name_of(node.exc.func)
+            place = int(raised == "PydanticCustomError")  # whose first is its type
+            if raised not in FAULTS and len(node.exc.args) > place:
                 yield node.exc.args[place]
         if isinstance(node, ast.Call):
             called = name_of(node.func)
