@@ -112,8 +112,9 @@ class Module:
         if isinstance(node, ast.Call):
             called = name_of(node.func)
             place = SAID.get(called)
-            if called == "print":
-                place = 0 if any(one.arg == "file" for one in node.keywords) else None
+            if called == "print":  # what it prints on stdout, by no console, is a result
+                beside = any(one.arg == "file" for one in node.keywords)
+                place = 0 if beside or isinstance(node.func, ast.Attribute) else None
             if place is not None and len(node.args) > place:
                 yield node.args[place]
         if isinstance(node, ast.Return) and scope and scope.name in RETURNED and node.value:
@@ -187,7 +188,7 @@ class Text:
             case ast.Subscript(value=value, slice=ast.Slice()):
                 return self.of(value)
             case ast.Subscript(value=value):
-                return self.values_of(value)
+                return self.values_of(value) or self.of(value)
             case ast.Name(id=name):
                 return self.named(name)
             case ast.Call():

@@ -379,3 +379,25 @@ def test_what_is_printed_is_what_the_page_has(
     (message,) = {one for one in LISTED if words in one}
     printed = work.says(command, capsys, monkeypatch)
     assert complaints.pattern(message).search(printed), printed
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("compare__confidence", 2, "Input should be less than 1"),
+        ("prompts__train", 1.5, "Input should be a valid integer"),
+        ("subject", "A-b", "String should match pattern '^[a-z0-9_]+$'"),
+    ],
+)
+def test_what_is_said_of_a_type_or_a_bound_is_as_the_page_quotes_it(
+    key: str,
+    value: object,
+    told: str,
+    work: Work,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    work.params(**{key: value})
+    printed = work.says("traitdrift check", capsys, monkeypatch)
+    assert printed.startswith("traitdrift: params.yaml: ") and printed.endswith(f": {told}")
+    assert f"`{told}`" in " ".join(PAGE.split())
