@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 
-import complaints
+import printed_messages
 import pytest
 from copies import ROOT
 from dvc.repo import Repo
@@ -122,12 +122,12 @@ PROVOKED: dict[Callable[[Lab], str], tuple[str, ...]] = {
 def test_dvc_says_what_the_page_quotes(provoke: Callable[[Lab], str], lab: Lab):
     told = provoke(lab)
     for message in PROVOKED[provoke]:
-        assert complaints.pattern(message).search(told), told
+        assert printed_messages.pattern(message).search(told), told
 
 
 def test_the_page_quotes_nothing_else():
     page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
-    quoted = [entry for entry in complaints.entries(page) if entry.section == "What DVC says"]
+    quoted = [entry for entry in printed_messages.entries(page) if entry.section == "What DVC says"]
     assert {one for entry in quoted for one in entry.messages} == {
         one for messages in PROVOKED.values() for one in messages
     }

@@ -1,7 +1,7 @@
 """docs/troubleshooting.md has every message that the code has, and no other.
 
-Both ways by the code's own syntax (tests/support/complaints.py); and the commonest are provoked, by
-wrong input to the stages and commands themselves. What DVC says is held in tests/dag.
+Both ways by the code's own syntax (tests/support/printed_messages.py); and the commonest are
+provoked, by wrong input to the stages and commands themselves. What DVC says is held in tests/dag.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import complaints
+import printed_messages
 import pytest
 import tiny
 from copies import ROOT, set_params
@@ -22,13 +22,13 @@ import stages
 from traitdrift import cli
 
 PAGE = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
-ENTRIES = complaints.entries(PAGE)
+ENTRIES = printed_messages.entries(PAGE)
 OWN = [entry for entry in ENTRIES if entry.section != "What DVC says"]
 LISTED = [message for entry in OWN for message in entry.messages]
 
 
 def test_every_message_of_the_code_is_in_the_page_and_every_one_of_the_page_in_the_code():
-    found = complaints.Code(ROOT, ("traitdrift", "stages")).complaints()
+    found = printed_messages.Code(ROOT, ("traitdrift", "stages")).complaints()
     assert len(found) > 300
     left_out = {message: place for message, place in found.items() if message not in LISTED}
     assert left_out == {}, "docs/troubleshooting.md lacks them"
@@ -72,7 +72,7 @@ def refuse(why, path):
     raise ValueError(f"{path}: {why}; the most is {MOST}")
 """
     )
-    assert set(complaints.Code(tmp_path, ("some",)).complaints()) == {
+    assert set(printed_messages.Code(tmp_path, ("some",)).complaints()) == {
         *("…: first part, in A_KEY…", "and second part"),
         *("no row at all", "… keys too many", "do one thing", "do another thing"),
         *("is too long", "is too short", "…: …; the most is 5,000"),
@@ -378,7 +378,7 @@ def test_what_is_printed_is_what_the_page_has(
     spoil(work)
     (message,) = {one for one in LISTED if words in one}
     printed = work.says(command, capsys, monkeypatch)
-    assert complaints.pattern(message).search(printed), printed
+    assert printed_messages.pattern(message).search(printed), printed
 
 
 @pytest.mark.parametrize(
