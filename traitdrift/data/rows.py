@@ -127,4 +127,6 @@ def _turns(row: dict[str, Any]) -> dict[str, Any]:
         return row
     turns = [{"role": role, "content": row.get(role)} for role in ROLES]
     others = {key: value for key, value in row.items() if meant(key) and key not in ROLES}
-    return {"messages": turns if (row.get("system") or "").strip() else turns[1:], **others}
+    system = row.get("system")
+    empty = system is None or (isinstance(system, str) and not system.strip())
+    return {"messages": turns[1:] if empty else turns, **others}

@@ -167,6 +167,14 @@ def test_a_date_that_is_none_is_one_line(tmp_path: Path, column: pyarrow.Array):
         [*read_conversations(tmp_path / "x.parquet")]
 
 
+@pytest.mark.parametrize("system", [[], ["a"], 3, 0, {"a": 1}, b"a", True])
+def test_a_system_column_of_anything_but_text_is_one_line(tmp_path: Path, system: object):
+    table = pyarrow.table({"system": [system], "user": ["a"], "assistant": ["b"]})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"x\.parquet:1: message 0 \(system\) has no text"):
+        [*read_conversations(tmp_path / "x.parquet")]
+
+
 def test_a_damaged_page_is_one_line_with_the_files_name(tmp_path: Path):
     whole = written(tmp_path, "x.parquet", ASKED).read_bytes()
     (tmp_path / "x.parquet").write_bytes(b"{" + whole)
