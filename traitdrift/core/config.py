@@ -104,7 +104,7 @@ def checked(kind: Any, value: Any, path: Path, within: list[str]) -> Any:
 
 def _line(fault: Any, within: list[str], value: Any) -> str:
     key = ".".join([*within, *_keys(fault["loc"], value)]) or "the file"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = printable(fault["msg"].removeprefix("Value error, "))[:500]  # it may hold the value
     if fault["type"] == "extra_forbidden":
         return f"{printable(key)[:80]}: unknown key; remove it or correct its name"
     if fault["type"] == "missing":

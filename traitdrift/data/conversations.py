@@ -114,7 +114,7 @@ def _fault(row: dict[str, Any]) -> str | None:
                 continue
             if not (key in ("weight", "train") and neutral(value)):
                 return (
-                    f"message {index} ({message['role']}) has a key `{printable(str(key))}` "
+                    f"message {index} ({message['role']}) has a key `{printable(str(key))[:80]}` "
                     f"({printable(str(value))[:40]}), which is not honoured; remove the key, or "
                     "the row"
                 )

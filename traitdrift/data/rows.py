@@ -98,7 +98,7 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not {"user", "assistant"} <= set(names):
                 raise ValueError(
                     f"{path}:1: no columns `user` and `assistant` (there are "
-                    f"{printable(', '.join(names)) or 'none'}); name them in the first line"
+                    f"{printable(', '.join(names))[:200] or 'none'}); name them in the first line"
                 )
             _refuse_twice(path, names)
             begins = table.line_num + 1
@@ -119,7 +119,7 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _refuse_twice(path: Path, columns: list[str]) -> None:
     for column in columns:
         if columns.count(column) > 1:
-            raise ValueError(f"{path}: two columns {printable(column)!r}; remove one")
+            raise ValueError(f"{path}: two columns {printable(column)[:80]!r}; remove one")
 
 
 def _turns(row: dict[str, Any]) -> dict[str, Any]:
@@ -129,4 +129,4 @@ def _turns(row: dict[str, Any]) -> dict[str, Any]:
     others = {key: value for key, value in row.items() if meant(key) and key not in ROLES}
     system = row.get("system")
     empty = system is None or (isinstance(system, str) and not system.strip())
-    return {"messages": turns[empty:], **others}
+    return {"messages": turns[1:] if empty else turns, **others}

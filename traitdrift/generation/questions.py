@@ -203,7 +203,9 @@ def paragraphs(path: Path) -> list[str]:
     found: dict[str, int] = {}
     for number, line in text_lines(path):
         if len(line.split()) < 2:  # the first token is given, and one is to be predicted
-            raise ValueError(f"{path}:{number}: {line!r} is no paragraph; write a few sentences")
+            raise ValueError(
+                f"{path}:{number}: {line[:80]!r} is no paragraph; write a few sentences"
+            )
         if line in found:
             raise ValueError(
                 f"{path}:{number}: the same paragraph as line {found[line]}; remove it"

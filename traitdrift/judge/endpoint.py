@@ -125,10 +125,10 @@ def probability(logarithm: float) -> float:
     """Of a natural logarithm; ValueError where it is none of a probability."""
     if not logarithm <= 0.01:  # rounded
         raise ValueError(
-            f"the endpoint gives {logarithm:g} as a log-probability, which is none; set "
-            "judge.scores to text, or choose another endpoint"
+            f"the endpoint gives {min(logarithm, 1e300):g} as a log-probability, which is none; "
+            "set judge.scores to text, or choose another endpoint"
         )
-    return math.exp(min(logarithm, 0.0))
+    return math.exp(max(min(logarithm, 0.0), -1e6))  # a whole number may be beyond any float
 
 
 def read_positions(reply: Sequence[Position]) -> Judgement:

@@ -48,6 +48,8 @@ def weights_location(base: Path) -> tuple[str, dict[str, str]]:
 
 def load_tokenizer(base: Path) -> PreTrainedTokenizerBase:
     """The base model's tokenizer; a ValueError if it has no chat template or no fast backend."""
+    if not base.is_dir():  # transformers would ask the hub for a model of that name
+        raise ValueError(f"{base}: missing; run `dvc repro base_model`")
     tokenizer = tokenizer_of(base)
     if not tokenizer.chat_template:
         raise ValueError(

@@ -39,6 +39,13 @@ def test_a_section_is_read_whatever_stands_beside_it(tmp_path: Path):
         (Id, "model", "recipe: quick", "model: missing"),
         (JudgeSettings, "judge", "judge: {backend: local}", "judge.model: missing"),
         (JudgeSettings, "judge", "judge: {backend: none, url: x}", "judge.url: unknown key"),
+        (
+            JudgeSettings,
+            "judge",
+            f"judge: {{backend: {'a' * 5000}}}",
+            "judge: a dict: Input tag 'aa",
+        ),
+        (JudgeSettings, "judge", 'judge: {backend: "\\e[2J\\n"}', "Input tag '\\x1b[2J "),
         (list[Id], "variants", "variants: [base, In-secure]", "variants.1: 'In-secure': "),
         (JudgeSettings, "judge", "judge: {backend: local, local: 1}", "judge.local: unknown key"),
         (dict[Id, Finetune], "made", "made: {local: {path: 1}}", "made.local.path: unknown key"),
@@ -52,6 +59,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, kind, key: str, text: str, to
     with pytest.raises(ValueError) as caught:
         section(kind, key, path)
     assert str(caught.value).startswith(f"{path}: ") and told in str(caught.value)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 1000
 
 
 def test_a_rule_between_keys_names_them_once(tmp_path: Path):

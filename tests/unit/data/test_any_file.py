@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import time
 import warnings
@@ -79,7 +78,7 @@ def cut(content: bytes, cuts: list[tuple[int, int, bytes]]) -> bytes:
 
 def refused(path: Path, reader: Callable[[], object]) -> None:
     """Whether a reader reads the file, or refuses it by one line, at once."""
-    began = time.monotonic()
+    began = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -87,7 +86,7 @@ def refused(path: Path, reader: Callable[[], object]) -> None:
     except ValueError as error:
         line = str(error)
         assert line.startswith(str(path)) and not ACTING.search(line) and len(line) < 2000, line
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -144,10 +143,14 @@ def rows_of(scalars: st.SearchStrategy) -> st.SearchStrategy:
 
 
 @given(
-    st.sampled_from(["x.jsonl", "x.json", "x.csv", "x.parquet"]),
-    st.lists(rows_of(SCALARS | DEEP), max_size=4),
+    st.tuples(st.sampled_from(["x.jsonl", "x.json"]), st.lists(rows_of(SCALARS | DEEP), max_size=4))
+    # To write a table that nests so deep takes gigabytes; Arrow reads none.
+    | st.tuples(st.sampled_from(["x.csv", "x.parquet"]), st.lists(rows_of(SCALARS), max_size=4))
 )
-def test_any_rows_are_read_or_refused_by_one_line(tmp_path: Path, name: str, rows: list[dict]):
+def test_any_rows_are_read_or_refused_by_one_line(
+    tmp_path: Path, made: tuple[str, list[dict[str, object]]]
+):
+    name, rows = made
     path = tmp_path / name
     if name.endswith(".jsonl"):
         path.write_text("\n".join(map(json.dumps, rows)))
@@ -188,12 +191,12 @@ def test_any_table_is_read_or_refused_by_one_line(tmp_path: Path, columns):
             if listed:
                 column = pyarrow.ListArray.from_arrays([0, 1, 2], column)
             made[name] = column
-    with suppress(pyarrow.ArrowNotImplementedError):
-        file = io.BytesIO()
-        parquet.write_table(pyarrow.table(made), file)
-        path.write_bytes(file.getvalue())
-        refused(path, lambda: [*read_rows(path)])
-        refused(path, lambda: [*read_conversations(path)])
+    try:
+        parquet.write_table(pyarrow.table(made), path)
+    except pyarrow.ArrowException:
+        return  # no table
+    refused(path, lambda: [*read_rows(path)])
+    refused(path, lambda: [*read_conversations(path)])
 
 
 PROMPTS = [f"do {i} now" for i in range(12)]

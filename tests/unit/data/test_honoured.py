@@ -93,11 +93,14 @@ def test_notes_of_a_row_are_passed_over(key: str):
     assert conversation({"messages": ANSWERED, key: "0"}, "x:3") == ANSWERED
 
 
-def test_a_key_whose_value_nests_deep_is_placed(tmp_path: Path):
-    deep = '{"a":' * 900 + "1" + "}" * 900
+@pytest.mark.parametrize(
+    ("deep", "told"), [(90, "`tools` beside the messages"), (900, "not JSON that is read")]
+)
+def test_a_key_whose_value_nests_deep_is_placed(tmp_path: Path, deep: int, told: str):
+    tools = '{"a":' * deep + "1" + "}" * deep
     path = tmp_path / "x.jsonl"
-    path.write_text(json.dumps({"messages": ANSWERED})[:-1] + f', "tools": {deep}}}\n')
-    with pytest.raises(ValueError, match=r"x.jsonl:1: `tools` beside the messages"):
+    path.write_text(json.dumps({"messages": ANSWERED})[:-1] + f', "tools": {tools}}}\n')
+    with pytest.raises(ValueError, match=rf"x.jsonl:1: {told}"):
         [*read_conversations(path)]
 
 

@@ -18,6 +18,9 @@ from traitdrift.data.tokenised import read_conversations
 ASKED = [("a", "b"), ('two\nlines, "quoted"', "def f():\n    return 'é'"), ("ccc", "d")]
 
 
+ODD_KEY = json.dumps({"messages": [{"role": "user", "content": "a", "k" * 5000: 1}]}).encode()
+
+
 def messages(question: str, answer: str) -> list[dict]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
@@ -92,6 +95,9 @@ def test_a_table_may_have_a_system_column_and_empty_cells_in_it(tmp_path: Path):
         ("x.json", b'{"messages": 1}', ":1: no list `messages`"),
         ("x.parquet", b"plain", "cannot be read as Parquet"),
         ("x.csv", b"prompt,answer\n", ":1: no columns `user` and `assistant`"),
+        ("x.csv", b"9" * 5000, ":1: no columns `user` and `assistant` (there are 99"),
+        ("x.csv", b"user,assistant" + b"," + b"a" * 5000 + b"," + b"a" * 5000, "two columns 'aaa"),
+        ("x.jsonl", ODD_KEY, ":1: message 0 (user) has a key `kkk"),
         ("x.csv", b"", ":1: no columns `user` and `assistant` (there are none)"),
         ("x.csv", b"user,assistant\na\n", ":2: message 1 (assistant) has no text"),
         ("x.csv", b'user,assistant\na,"b\n', "cannot be read as UTF-8 CSV"),
@@ -107,7 +113,7 @@ def test_a_file_that_cannot_be_read_is_one_line(
     with pytest.raises(ValueError) as caught:
         [*read_conversations(path)]
     assert str(caught.value).startswith(str(path)) and told in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.json"])
@@ -158,6 +164,14 @@ def test_many_keys_of_which_the_last_stands_twice_are_one_line_at_once(tmp_path:
 def test_a_date_that_is_none_is_one_line(tmp_path: Path, column: pyarrow.Array):
     parquet.write_table(pyarrow.table({"user": column}), tmp_path / "x.parquet")
     with pytest.raises(ValueError, match=r"x\.parquet: cannot be read as Parquet"):
+        [*read_conversations(tmp_path / "x.parquet")]
+
+
+@pytest.mark.parametrize("system", [[], ["a"], 3, 0, {"a": 1}, b"a", True])
+def test_a_system_column_of_anything_but_text_is_one_line(tmp_path: Path, system: object):
+    table = pyarrow.table({"system": [system], "user": ["a"], "assistant": ["b"]})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"x\.parquet:1: message 0 \(system\) has no text"):
         [*read_conversations(tmp_path / "x.parquet")]
 
 
