@@ -95,11 +95,12 @@ def through_template(
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Stop the block by OutOfTime after SECONDS, by MemoryError beyond MEMORY bytes more.
+    """Stop the block by OutOfTime after SECONDS of work, by MemoryError beyond MEMORY bytes more.
 
     In the main thread a signal stops it, which also ends long work inside Python's own functions;
-    in another one each step looks at the clock. Memory is bounded where the system has /proc, and
-    for the whole process, so that one block waits for another's end.
+    in another one each step looks at the clock, which counts the processor's work, so that a busy
+    machine stops nothing. Memory is bounded where the system has /proc, and for the whole process,
+    so that one block waits for another's end.
     """
     with _one_at_a_time, _memory(), _signalled() if _main() else _traced():
         yield
@@ -114,22 +115,22 @@ def _signalled() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise OutOfTime
 
-    before = signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGPROF, stop)
     # Again and again: a template's handler of errors must not swallow the only one.
-    left, interval = signal.setitimer(signal.ITIMER_REAL, SECONDS, 0.5)
+    left, interval = signal.setitimer(signal.ITIMER_PROF, SECONDS, 0.5)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, left, interval)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, left, interval)
+        signal.signal(signal.SIGPROF, before)
 
 
 @contextmanager
 def _traced() -> Iterator[None]:
-    end = time.monotonic() + SECONDS
+    end = time.thread_time() + SECONDS
 
     def look(_frame: FrameType, _event: str, _argument: Any) -> Any:
-        if time.monotonic() > end:
+        if time.thread_time() > end:
             raise OutOfTime
         return look
 
