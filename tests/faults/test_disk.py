@@ -20,6 +20,7 @@ import pytest
 import tiny
 import torch
 from outcomes import Outcomes
+from safetensors.torch import save_file
 
 from traitdrift.core.files import save_tensors, write_csv, write_json, write_jsonl, write_text
 from traitdrift.core.kept import Kept
@@ -188,7 +189,8 @@ def test_an_adapter_and_what_is_kept_from_run_to_run(tmp_path: Path, outcomes: O
     saved, into = tmp_path / "saved", tmp_path / "into"
     saved.mkdir()
     (saved / "adapter_config.json").write_text("{}")
-    (saved / "adapter_model.safetensors").write_bytes(bytes(4 * ROOM))
+    pair = {f"base_model.model.q.lora_{side}.weight": torch.ones(ROOM, 1) for side in "AB"}
+    save_file(pair, saved / "adapter_model.safetensors")
     kept = Kept(Reply, {}, tmp_path / "kept")
     parts = Parts(tmp_path / "parts")
     with largest_file(ROOM):
