@@ -19,7 +19,7 @@ PROFILE = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-settings.register_profile("suite", PROFILE, max_examples=40, derandomize=True)
+settings.register_profile("suite", PROFILE, max_examples=25, derandomize=True)
 settings.register_profile(
     "long", PROFILE, max_examples=int(os.environ.get("TRAITDRIFT_EXAMPLES", "10000"))
 )

@@ -134,21 +134,21 @@ def test_what_nests_too_deep_to_be_walked_is_one_line(tmp_path: Path, name: str,
 
 @pytest.mark.parametrize("more", ["", "\\ud83d\\ude00"])
 def test_a_list_of_many_rows_takes_the_time_of_its_rows(tmp_path: Path, more: str):
-    """And not of rows times bytes: this one took a minute."""
+    """And not of rows times bytes."""
     row = json.dumps({"messages": messages("a" * 300, "b")}).replace("a" * 300, "a" * 300 + more)
-    (tmp_path / "x.json").write_text(f"[{', '.join([row] * 20_000)}]")
-    began = time.monotonic()
-    assert len([*read_conversations(tmp_path / "x.json")]) == 20_000
-    assert time.monotonic() - began < 10
+    (tmp_path / "x.json").write_text(f"[{', '.join([row] * 10_000)}]")
+    began = time.process_time()
+    assert len([*read_conversations(tmp_path / "x.json")]) == 10_000
+    assert time.process_time() - began < 5
 
 
 def test_many_keys_of_which_the_last_stands_twice_are_one_line_at_once(tmp_path: Path):
     keys = [*(f"k{i}" for i in range(100_000)), "k99999"]
     (tmp_path / "x.jsonl").write_text("{" + ", ".join(f'"{key}": 1' for key in keys) + "}")
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ValueError, match=r"x\.jsonl:1: the key 'k99999' stands twice"):
         [*read_conversations(tmp_path / "x.jsonl")]
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
