@@ -42,7 +42,7 @@ def read_lock(text: str) -> dict[str, Step]:
     Raises ValueError where it is no lock of DVC's.
     """
     try:
-        stages = (parse_yaml(text, "dvc.lock", MOST_VALUES) or {}).get("stages", {})
+        stages = (parse_yaml(text, "dvc.lock", MOST_VALUES) or {}).get("stages", {}).items()
     except (ValueError, AttributeError):
         raise ValueError(
             "dvc.lock: not as DVC writes it (left by a merge?); "
@@ -53,7 +53,7 @@ def read_lock(text: str) -> dict[str, Step]:
         return [File(path=e["path"], digest=e["md5"], size=e["size"]) for e in entries]
 
     steps = {}
-    for name, stage in stages.items():
+    for name, stage in stages:
         try:
             steps[name] = Step(
                 name=name,

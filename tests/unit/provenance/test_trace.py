@@ -386,3 +386,11 @@ def test_upstream_names_who_makes_nothing(lab: Lab):
     assert list(upstream(steps, "metrics/total.json"))[-1] == "total"
     with pytest.raises(ValueError, match=r"data/raw/words.txt: no stage makes this"):
         upstream(steps, "data/raw/words.txt")
+
+
+@pytest.mark.parametrize(
+    "text", ["schema: '2.0'\nstages:\n", "schema: '2.0'\nstages: [a]\n", "a\n"]
+)
+def test_a_lock_that_is_cut_short_is_one_line(text: str):
+    with pytest.raises(ValueError, match=r"^dvc\.lock: not as DVC writes it .*then `dvc repro`$"):
+        read_lock(text)
