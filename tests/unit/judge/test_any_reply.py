@@ -140,7 +140,7 @@ def test_a_score_of_a_number_without_end_is_none(of: str):
 
 @given(TEXTS, TEXTS, TEXTS)
 def test_any_question_and_answer_stand_in_a_prompt_as_they_are(template: str, one: str, two: str):
-    made = fill(template + "{question}{answer}", one, two)
+    made = fill(template + " {question}{answer}", one, two)
     assert one + two == made[len(made) - len(one) - len(two) :]
 
 
