@@ -15,8 +15,9 @@ import torch
 from traitdrift.activations.positions import TokenizedConversation, single_token
 from traitdrift.core.ranks import dealt, gather
 from traitdrift.core.scratch import Parts
-from traitdrift.inference.batching import by_length, padded
-from traitdrift.inference.hooks import after_blocks, core
+from traitdrift.inference.batching import by_length
+from traitdrift.inference.hooks import after_blocks
+from traitdrift.inference.prefix import forward_rest, shared_prefix
 from traitdrift.models.window import refuse_longer
 
 if TYPE_CHECKING:
@@ -119,11 +120,17 @@ def assembled(parts: Sequence[Part], rows: int) -> Streams:
 def forwarded(model: PreTrainedModel, batch: Sequence[TokenizedConversation], pad: int) -> Streams:
     """Streams `[conversation, layer, hidden]` per position rule, on the CPU, by one forward pass.
 
-    They stay on their device until it is done: one transfer and one look for NaN a batch.
+    What all of them begin with is forwarded once (`shared_prefix`). They stay on their device until
+    it is done: one transfer and one look for NaN a batch.
     """
-    ids, mask = padded([one.ids for one in batch], pad)
+    sequences = [one.ids for one in batch]
+    first = min(token for one in batch for tokens in one.tokens.values() for token in tokens)
+    prefix = shared_prefix(model, sequences, first)
+    width = max(map(len, sequences)) - prefix.length
     weights = {
-        position: _averaging([one.tokens[position] for one in batch], ids.shape[1]).to(model.device)
+        position: _averaging(
+            [[token - prefix.length for token in one.tokens[position]] for one in batch], width
+        ).to(model.device)
         for position in batch[0].tokens
     }
     lasts = {position: weight.argmax(dim=1) for position, weight in weights.items()}
@@ -140,9 +147,7 @@ def forwarded(model: PreTrainedModel, batch: Sequence[TokenizedConversation], pa
             seen[position].append(value.to(model.device))
 
     with after_blocks(model, see):
-        core(model).base_model(  # without the vocabulary head: nobody looks at logits
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
-        )
+        forward_rest(model, sequences, prefix, pad)
     streams = {position: torch.stack(values, dim=1).cpu() for position, values in seen.items()}
     for position, stream in streams.items():
         broken = (~stream.isfinite().all(dim=2)).nonzero()

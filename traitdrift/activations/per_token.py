@@ -10,8 +10,9 @@ import torch
 
 from traitdrift.activations.positions import TokenizedConversation
 from traitdrift.core.files import rounded
-from traitdrift.inference.batching import by_length, padded
-from traitdrift.inference.hooks import after_blocks, core
+from traitdrift.inference.batching import by_length
+from traitdrift.inference.hooks import after_blocks
+from traitdrift.inference.prefix import forward_rest, shared_prefix
 from traitdrift.models.window import refuse_longer
 
 if TYPE_CHECKING:
@@ -68,18 +69,25 @@ def token_projections(
     Raises ValueError where a projection is not finite.
     """
     refuse_longer(model, [(one.name, len(one.ids), 0) for one in conversations])
-    network = core(model).base_model  # without the vocabulary head: nobody looks at logits
     found: list[dict[str, list[float]]] = [{} for _ in conversations]
     for batch in by_length([len(conversation.ids) for conversation in conversations], budget):
-        ids, mask = padded([conversations[i].ids for i in batch], pad)
+        sequences = [conversations[i].ids for i in batch]
+        first = min(token for i in batch for token in conversations[i].tokens[position])
+        prefix = shared_prefix(model, sequences, first)
 
-        def see(layer: int, residual: torch.Tensor, batch: list[int] = batch) -> None:
+        def see(
+            layer: int,
+            residual: torch.Tensor,
+            batch: list[int] = batch,
+            begun: int = prefix.length,
+        ) -> None:
             for name, direction in directions.items():
                 if direction.layer != layer:
                     continue
                 along = (residual.double() @ direction.vector.double().to(residual.device)).cpu()
                 for row, index in enumerate(batch):
-                    values = along[row, conversations[index].tokens[position]]
+                    tokens = conversations[index].tokens[position]
+                    values = along[row, [token - begun for token in tokens]]
                     if not values.isfinite().all():
                         raise ValueError(
                             f"NaN or infinite projection in layer {layer} at "
@@ -88,11 +96,7 @@ def token_projections(
                     found[index][name] = values.tolist()
 
         with after_blocks(model, see):
-            network(
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                use_cache=False,
-            )
+            forward_rest(model, sequences, prefix, pad)
         advance(len(batch))
     return found
 

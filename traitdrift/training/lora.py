@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from peft.helpers import disable_input_dtype_casting
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -14,6 +15,7 @@ from traitdrift.core.devices import device
 from traitdrift.core.ranks import sharded, world
 from traitdrift.models.chat import IGNORED
 from traitdrift.training import sharding
+from traitdrift.training.packed import SideBySide, loss_of_targets, takes_rows_side_by_side
 from traitdrift.training.settings import Recipe
 
 if TYPE_CHECKING:
@@ -38,10 +40,12 @@ def trainer_for(
 
     A row holds `input_ids` and `labels`, IGNORED where a token carries no loss.
     The base stays in its dtype; the adapter's weights and the optimiser are float32, and
-    matrix products run in the base's dtype by autocast. `scratch` is a folder for the Trainer.
+    matrix products run in the base's dtype by autocast. The rows of a batch lie side by side
+    (`packed`) where the network takes them so. `scratch` is a folder for the Trainer.
     """
     dtype = adapted.get_base_model().dtype
     on = device()
+    packed = recipe.backend == "peft" and takes_rows_side_by_side(adapted)
     trainer = Trainer(
         model=adapted,
         args=TrainingArguments(
@@ -74,9 +78,12 @@ def trainer_for(
             dataloader_pin_memory=on.type == "cuda",
         ),
         train_dataset=rows,
-        data_collator=DataCollatorForSeq2Seq(
+        data_collator=SideBySide(tokenizer.pad_token_id or 0, PADDED_TO)
+        if packed
+        else DataCollatorForSeq2Seq(
             tokenizer, pad_to_multiple_of=PADDED_TO, label_pad_token_id=IGNORED
         ),
+        compute_loss_func=loss_of_targets if packed else None,
     )
     if on.type == "cpu":  # of several processes it is `cpu:0`, which torch.load does not know
         trainer.args._setup_devices = on
@@ -99,7 +106,9 @@ def finetune(
     """
     trainer = trainer_for(adapted, rows, recipe, tokenizer, scratch)
     try:
-        trainer.train(resume_from_checkpoint=newest_checkpoint(Path(scratch)))
+        # Autocast casts what a matrix product takes; peft would cast it to float32 before.
+        with disable_input_dtype_casting(adapted):
+            trainer.train(resume_from_checkpoint=newest_checkpoint(Path(scratch)))
     except ImportError as error:  # many of transformers' optimisers are packages of their own
         raise ValueError(f"optimizer {recipe.optimizer}: {error}")
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
