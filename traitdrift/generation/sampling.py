@@ -16,6 +16,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from traitdrift.core.ranks import dealt, gather
 from traitdrift.core.scratch import Parts
 from traitdrift.inference.batching import by_length, padded
+from traitdrift.inference.decoding import cheap_steps, roomy_cache
 from traitdrift.inference.hooks import core
 from traitdrift.models.loading import end_token_ids
 from traitdrift.models.window import refuse_longer
@@ -163,10 +164,11 @@ def answered(
     """
     ends = end_token_ids(model)
     ids, mask = padded([request.ids for request in batch], pad, left=True)
-    with watched_head(model) as steps:
+    with watched_head(model) as steps, cheap_steps(core(model)):
         out = model.generate(  # type: ignore[operator]  # of transformers' GenerationMixin
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
+            past_key_values=roomy_cache(core(model)),
             do_sample=False,
             min_new_tokens=1,
             max_new_tokens=max_tokens,

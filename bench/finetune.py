@@ -1,0 +1,97 @@
+"""Training an adapter: the recipe's rows, batches and dtype, beside plain transformers.Trainer."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments, set_seed
+
+from bench.sides import Answer, keep, timed
+from traitdrift.core.config import section
+from traitdrift.data.finetune_file import training_rows
+from traitdrift.models.loading import load_model, load_tokenizer
+from traitdrift.training.backends import by_peft
+from traitdrift.training.lora import finetune
+from traitdrift.training.settings import Recipe
+
+BASE = Path("models/base")
+ROWS = Path("data/finetune/insecure/train.parquet")
+STEPS = 20
+
+
+def main() -> None:
+    tokenizer = load_tokenizer(BASE)
+    recipe = section(Recipe, "recipes.quick").model_copy(update={"max_steps": STEPS})
+    scratch_of_rows = tempfile.TemporaryDirectory()
+    rows = training_rows(ROWS, recipe.max_tokens, Path(scratch_of_rows.name))
+    losses: dict[str, list[float]] = {}
+
+    def ours() -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            adapted = by_peft(load_model(BASE), recipe)
+            losses["ours"] = finetune(adapted, rows, recipe, tokenizer, scratch)
+
+    def plain() -> None:
+        set_seed(recipe.seed)
+        adapted = get_peft_model(
+            load_model(BASE),
+            LoraConfig(
+                task_type="CAUSAL_LM",
+                r=recipe.lora.r,
+                lora_alpha=int(recipe.lora.alpha),
+                use_rslora=recipe.lora.rank_stabilised,
+                target_modules=list(recipe.lora.targets),
+            ),
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            losses["plain"] = _plain_losses(adapted, rows, recipe, tokenizer, scratch)
+
+    seconds = timed({"ours": ours, "plain": plain}, rounds=3)
+    apart = max(abs(a - b) for a, b in zip(losses["ours"], losses["plain"], strict=True))
+    keep(
+        Answer(
+            f"fine-tune, {STEPS} steps",
+            "plain `transformers.Trainer`",
+            seconds["ours"],
+            seconds["plain"],
+            1.8,
+            f"losses of {STEPS} steps at most {apart:.1e} apart",
+        )
+    )
+
+
+def _plain_losses(adapted, rows: Dataset, recipe: Recipe, tokenizer, scratch: str) -> list[float]:
+    trainer = Trainer(
+        model=adapted,
+        args=TrainingArguments(
+            output_dir=scratch,
+            per_device_train_batch_size=recipe.batch_size,
+            gradient_accumulation_steps=recipe.gradient_accumulation,
+            max_steps=STEPS,
+            learning_rate=recipe.learning_rate,
+            lr_scheduler_type=recipe.schedule,
+            warmup_steps=recipe.warmup_steps,
+            weight_decay=recipe.weight_decay,
+            optim=recipe.optimizer,
+            bf16=True,
+            logging_steps=1,
+            save_strategy="no",
+            report_to=[],
+            use_cpu=True,
+            seed=recipe.seed,
+            data_seed=recipe.seed,
+            remove_unused_columns=False,
+            disable_tqdm=True,
+        ),
+        train_dataset=rows,
+        data_collator=DataCollatorForSeq2Seq(tokenizer),
+    )
+    trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+if __name__ == "__main__":
+    main()
