@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pandas
+import torch
 
 from stages import run
 from traitdrift.core.config import Id, section
@@ -15,7 +16,7 @@ from traitdrift.core.scratch import resumable
 from traitdrift.core.temporary import temporary_folder
 from traitdrift.data.finetune_file import say_cut, trained_tokens, training_rows
 from traitdrift.models.adapted import adapted_modules
-from traitdrift.models.adapter import keep_adapter
+from traitdrift.models.adapter import idle, keep_adapter
 from traitdrift.models.loading import VARIANT_RECORD, base_record, load_tokenizer
 from traitdrift.models.window import window_of
 from traitdrift.training.backends import adapted_model, prepare
@@ -46,6 +47,10 @@ def main(variant: str) -> None:
         losses = finetune(model, rows, recipe, tokenizer, str(checkpoints.folder))
         others_end()
         model.save_pretrained(str(scratch), save_embedding_layers=False)
+        if idle(scratch, getattr(torch, base["dtype"])):
+            raise ValueError(
+                "the fine-tune changed nothing; raise learning_rate or max_steps of the recipe"
+            )
         digest = keep_adapter(scratch, ADAPTERS / variant, base["id"])
         write_json(
             ADAPTERS / variant / VARIANT_RECORD,

@@ -34,7 +34,8 @@ def no_address(path: str) -> str:
 # The type of a fault whose value is not shown: it may hold a password.
 UNSHOWN = "unshown"
 
-Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+# Files and folders are named by it.
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=100)]
 # As they stand on the hub; none begins as an option of a command does.
 HubId = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?$")

@@ -236,13 +236,16 @@ def save_tensors(
 
 
 def stored_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, its header checked; a ValueError for a damaged one."""
+    """The tensors of a safetensors file by name, in the names' order; ValueError if it is damaged.
+
+    The file has them by their dtypes' sizes.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     read_header(path)
     try:
-        return load_file(path)
+        return dict(sorted(load_file(path).items()))
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path}: its tensors cannot be read ({error}); fetch it again")
 

@@ -22,12 +22,13 @@ def inside(folder: Path, name: str) -> Path:
     if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable():
         raise ValueError(f"{folder}: {name[:80]!r} is no name of a file in this folder; mend it")
     path, real = folder / name, folder.resolve()
-    root = real.parent.parent if real.parent.name == "snapshots" else real
+    # Of a hub's cache the blobs and nothing else: a folder of any name may lie in `snapshots`.
+    roots = [real, real.parent.parent / "blobs"] if real.parent.name == "snapshots" else [real]
     try:
         found = path.resolve(strict=True)
     except (OSError, RuntimeError):
         raise ValueError(f"{path}: missing, or a link that leads nowhere; complete the folder")
-    if not found.is_relative_to(root):
+    if not any(map(found.is_relative_to, roots)):
         raise ValueError(
             f"{path}: a link to a file outside the folder; put the file itself there, or remove it"
         )

@@ -96,7 +96,9 @@ def _parsed(file: BinaryIO, start: bytes, size: int | None) -> tuple[int, dict[s
 
 
 def _metadata(values: dict[str, Any]) -> dict[str, str]:
-    found = values.get("__metadata__") or {}
+    found = values.get("__metadata__")
+    if found is None:
+        return {}
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
         raise ValueError("its metadata is not a mapping of texts")
     return found

@@ -33,7 +33,7 @@ MEANT = frozenset(
         *("chat_template", "chat_template_kwargs", "template_kwargs", "enable_thinking"),
         *("images", "image", "videos", "video", "audios", "audio"),
         *("conversations", "conversation", "developer", "labels", "add_generation_prompt"),
-        *("continue_final_message", "function_calls"),
+        *("continue_final_message", "function_calls", "system_message", "system_instruction"),
     )
 )
 MEANT_WORDS = frozenset(

@@ -7,12 +7,15 @@ import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from traitdrift.core.files import iter_jsonl, odd, refuse_odd, unique_keys
 from traitdrift.core.text import printable, read_text, refuse_endless, refuse_foreign
 from traitdrift.data.conversations import meant
 from traitdrift.models.rendering import ROLES
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 FORMATS = ".jsonl, .jsonl.gz, .json, .parquet or .csv"
 # A cell of a table holds whole programs.
@@ -76,16 +79,24 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             _refuse_twice(path, columns)
             number = 0
             for batch in file.iter_batches(batch_size=1000, columns=columns):
-                for row in batch.to_pylist():
+                for row in _as_python(batch):
                     number += 1
                     yield number, _turns(row)
-    # A date that Python has none for is an ArithmeticError; of a damaged page it says OSError.
+    # Of a damaged page it says OSError, and ArithmeticError of what Python has no value for.
     except (pyarrow.ArrowException, UnicodeDecodeError, ArithmeticError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ValueError(
             f"{path}: cannot be read as Parquet ({printable(str(error))}); fetch it again"
         )
+
+
+def _as_python(batch: RecordBatch) -> list[dict[str, Any]]:
+    """A batch's rows; an ArithmeticError for a date, time or text that Python lacks."""
+    try:
+        return batch.to_pylist()
+    except ValueError as error:  # UnicodeDecodeError, and what pandas says of its times
+        raise ArithmeticError(str(error))
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -229,19 +229,28 @@ def _check_patterns(folder: Path, config: dict[str, Any], adapted: PeftModel) ->
 
 
 def refuse_idle(folder: Path, dtype: torch.dtype) -> None:
-    """Raise ValueError for an adapter that changes nothing: in each pair, the product BA is zero.
-
-    By its squared Frobenius norm, tr(B^T B A A^T), which takes matrices of the rank's size only.
-    """
-    pairs: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in stored_tensors(folder / WEIGHTS).items():
-        found: Any = MATRIX.fullmatch(name)  # as was checked
-        pairs.setdefault(found["module"], {})[found["side"]] = tensor.to(dtype).double()
-    if all(((p["B"].T @ p["B"]) * (p["A"] @ p["A"].T)).sum() < IDLE**2 for p in pairs.values()):
+    """Raise ValueError for an adapter that changes nothing."""
+    if idle(folder, dtype):
         raise ValueError(
             f"{folder / WEIGHTS}: the product of A and B is zero in every pair, so it equals its "
             "base; it was saved before training, or was not trained"
         )
+
+
+def idle(folder: Path, dtype: torch.dtype) -> bool:
+    """Whether an adapter, in a dtype, changes nothing: the product BA of each pair is zero."""
+    pairs: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in stored_tensors(folder / WEIGHTS).items():
+        found: Any = MATRIX.fullmatch(name)  # as was checked
+        pairs.setdefault(found["module"], {})[found["side"]] = tensor.to(dtype)
+    return all(_product_norm(p["A"].double(), p["B"].double()) < IDLE for p in pairs.values())
+
+
+def _product_norm(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The Frobenius norm of BA, or sqrt(tr(B^T B A A^T)), whichever takes less memory."""
+    if a.shape[0] ** 2 > b.shape[0] * a.shape[1]:
+        return float((b @ a).norm())
+    return float(((b.T @ b) * (a @ a.T)).sum().clamp_min(0).sqrt())
 
 
 def keep_adapter(

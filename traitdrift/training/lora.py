@@ -98,7 +98,10 @@ def finetune(
     interrupted.
     """
     trainer = trainer_for(adapted, rows, recipe, tokenizer, scratch)
-    trainer.train(resume_from_checkpoint=newest_checkpoint(Path(scratch)))
+    try:
+        trainer.train(resume_from_checkpoint=newest_checkpoint(Path(scratch)))
+    except ImportError as error:  # many of transformers' optimisers are packages of their own
+        raise ValueError(f"optimizer {recipe.optimizer}: {error}")
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if not losses or not all(torch.isfinite(torch.tensor(losses))):
         raise ValueError("the training loss is not finite; lower the recipe's learning_rate")

@@ -11,7 +11,7 @@ from traitdrift.core.config import MOST, Count, Id, Section, Seed
 
 class Lora(Section):
     r: Annotated[int, Field(ge=1, le=65_536)]
-    alpha: Annotated[float, Field(gt=0, le=MOST)]
+    alpha: Annotated[float, Field(ge=1e-3, le=2**20)]  # as of adapters that are read
     rank_stabilised: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
     targets: Annotated[list[str], Field(min_length=1)]

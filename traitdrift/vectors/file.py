@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -15,6 +15,7 @@ from traitdrift.inference.hooks import HOOK_POINT
 from traitdrift.vectors.separation import scalar_projections
 
 NEEDED = ("trait", "model", "base_digest", "answers", "hook_point", "layer_origin")
+READ = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 # Of the activations that the vectors are made from, what their own file tells.
 CARRIED = (
     "model",
@@ -202,7 +203,7 @@ def load_vectors(
     position, method = position or chosen.get("position"), method or chosen.get("method")
     layer = chosen.get("layer") if layer is None else layer
     layer = None if isinstance(layer, bool) else layer
-    if not (isinstance(position, str) and isinstance(method, str) and isinstance(layer, int)):
+    if not (_plain(position) and _plain(method) and isinstance(layer, int)):
         raise ValueError(
             f"{path}: does not say which candidate was chosen; give position, method and layer"
         )
@@ -256,14 +257,16 @@ def read_vectors(path: Path) -> VectorFile:
     _check_shapes(path, tensors)
     for name, tensor in tensors.items():
         unit = "." in name or ((tensor.norm(dim=-1) - 1).abs() < 1e-3).all()
-        if not (unit and tensor.isfinite().all()):
+        above = not name.endswith(".norm") or (tensor > 0).all()
+        if not (unit and above and tensor.isfinite().all()):
             raise ValueError(
-                f"{path}: damaged, {name} is not finite or not of unit norm; fetch it again"
+                f"{path}: damaged, {name} is not finite, not of unit norm, or a norm below 0; "
+                "fetch it again"
             )
     return VectorFile(path, tensors, described)
 
 
-def _plain(value: Any) -> bool:
+def _plain(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value.isprintable()
 
 
@@ -276,7 +279,7 @@ def _check_shapes(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         )
     for name, tensor in tensors.items():
         expected = whole if "." not in name or name.endswith(".mean") else whole[:1]
-        if not tensor.is_floating_point() or tensor.shape != expected:
+        if tensor.dtype not in READ or tensor.shape != expected:
             raise ValueError(
                 f"{path}: damaged, {name} is {str(tensor.dtype)[6:]} {list(tensor.shape)}, not "
                 f"float32 {list(expected)}; fetch it again"

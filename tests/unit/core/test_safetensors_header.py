@@ -68,6 +68,8 @@ LIES: dict[str, tuple[object, bytes, str]] = {
     "half a character in a name": (b'{"\\ud800": {}}', DATA, "no plain text"),
     "a name without end": ({"a" * 5000: GOOD}, DATA, "no plain text"),
     "metadata of numbers": ({"__metadata__": {"a": 1}, **entry()}, DATA, "its metadata"),
+    "metadata that is an empty list": ({"__metadata__": [], **entry()}, DATA, "its metadata"),
+    "metadata that is 0": ({"__metadata__": 0, **entry()}, DATA, "its metadata"),
     "metadata that is a text": ({"__metadata__": "x", **entry()}, DATA, "its metadata"),
 }
 

@@ -158,6 +158,7 @@ def test_many_keys_of_which_the_last_stands_twice_are_one_line_at_once(tmp_path:
         pyarrow.array([-86399999913601], pyarrow.timestamp("s")),
         pyarrow.array([-86399999913601], pyarrow.duration("s")),
         pyarrow.array([-62135683200000], pyarrow.int64()).cast(pyarrow.date64()),
+        pyarrow.array([-(2**63)], pyarrow.time64("ns")),
     ],
     ids=str,
 )

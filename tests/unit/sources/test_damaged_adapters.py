@@ -33,7 +33,7 @@ def base(tmp_path_factory) -> Path:
 def save_adapter(model, folder: Path, **settings: object) -> Path:
     """A peft adapter that changes something, as peft saves it."""
     settings = {"target_modules": ["q_proj", "v_proj"], **settings}
-    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, **settings))
+    adapted = get_peft_model(model, LoraConfig(**{"task_type": "CAUSAL_LM", "r": 4, **settings}))
     torch.manual_seed(0)
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
@@ -262,6 +262,7 @@ GOOD = {
     "by full names": {"target_modules": ["model.layers.1.mlp.up_proj"]},
     "ranks of its own": {"rank_pattern": {"v_proj": 2}, "alpha_pattern": {"v_proj": 3}},
     "ranks of a layer": {"rank_pattern": {"^model.layers.0.self_attn.v_proj": 8}},
+    "a rank beyond the layer": {"r": 20_000, "target_modules": ["q_proj"]},
     "rank-stabilised": {"use_rslora": True, "lora_alpha": 1},
     "some excluded": {"exclude_modules": ["model.layers.0.self_attn.q_proj"]},
     "the embedding": {"target_modules": ["embed_tokens", "q_proj"]},

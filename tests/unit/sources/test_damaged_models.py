@@ -256,10 +256,12 @@ def test_a_link_within_a_hub_s_cache_is_followed_and_none_out_of_it(folder: Path
         shutil.copyfile(file, repository / "blobs" / file.name)
         (snapshot / file.name).symlink_to(f"../../blobs/{file.name}")
     assert located(model_of(snapshot))[1]["digest"] == located(model_of(folder))[1]["digest"]
-    (snapshot / "notes.txt").symlink_to("../../../../secret.txt")
-    (tmp_path / "secret.txt").write_text("x")
-    with pytest.raises(ValueError, match="a link to a file outside"):
-        located(model_of(snapshot))
+    for place in ("../../../../secret.txt", "../../secret.txt", "../secret.txt"):
+        (snapshot / place).write_text("x")
+        (snapshot / "notes.txt").symlink_to(place)
+        with pytest.raises(ValueError, match="a link to a file outside"):
+            located(model_of(snapshot))
+        (snapshot / "notes.txt").unlink()
 
 
 CASES = {

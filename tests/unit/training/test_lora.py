@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,14 @@ def test_a_saved_variant_loads_over_the_base(trained):
 def test_a_diverged_run_is_an_error(tmp_path: Path):
     with pytest.raises(ValueError, match="the training loss is not finite"):
         train(tmp_path / "scratch", learning_rate=1e30)
+
+
+@pytest.mark.skipif(bool(find_spec("lomo_optim")), reason="the library is there")
+def test_an_optimiser_whose_library_is_not_there_is_one_line(tmp_path: Path):
+    recipe = RECIPE.model_copy(update={"optimizer": "lomo"})
+    model = by_peft(tiny.llama(), recipe)
+    with pytest.raises(ValueError, match=r"^optimizer lomo: You need to install `lomo_optim`"):
+        finetune(model, rows(), recipe, tiny.tokenizer(), str(tmp_path))
 
 
 def test_an_adapter_that_does_nothing_leaves_bfloat16_as_it_is(trained, tmp_path: Path):
