@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,13 @@ SHARED = ROOT.parent / "shared" / "data"
 # torch's threads wait for each other by turning in circles, which on a busy machine takes the core
 # from whom they wait for: thirty times as long. So they sleep, also in every command of a test.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A shell lets what it starts behind `&` or `nohup` ignore signals, and what is started from here
+# would ignore them as well: the tests of signals begin as they would in a terminal.
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, default)
 
 # Stages are run from the root (`python -m stages.NAME`); tests import them from there too.
 sys.path.insert(0, str(ROOT))

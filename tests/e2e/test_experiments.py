@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 STARTS = """
 import os, sys
 if "STARTS" in os.environ and "stages." in " ".join(sys.orig_argv):
-    name = " ".join(sys.orig_argv[sys.orig_argv.index("-m") + 1 :])
     with open(os.environ["STARTS"], "a") as log:
-        log.write(f"{name.removeprefix('stages.')}\\t{os.getcwd()}\\n")
+        log.write(f"{os.environ['DVC_STAGE']}\\t{os.getcwd()}\\n")
 """
 
 # The stages in which a model reads anything or is trained.
@@ -60,8 +59,8 @@ def test_sweeps_forward_no_prompt_again(lab: Smoke, tmp_path: Path):
     lines = [line.split("\t") for line in log.read_text().splitlines()]
     started = Counter(name for name, _ in lines)
     assert started["vectors"] == 1
-    assert started["compare insecure"] == 3
-    assert not {name for name in started if name.split()[0] in FORWARDING}
+    assert started["compare@insecure"] == 3
+    assert not {name for name in started if name.split("@")[0] in FORWARDING}
 
     folders = {Path(folder) for _, folder in lines}
     assert len(folders) == 3 and all(lab.path / ".dvc/tmp/exps" in f.parents for f in folders)

@@ -61,7 +61,7 @@ def test_a_damaged_object_is_found_by_its_name_and_made_again(made: Path, outcom
     spoilt.chmod(0o444)
     assert damaged(made) == {spoilt}
     page = (Path(__file__).resolve().parents[2] / "docs/reliability.md").read_text()
-    (check,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    (check,) = re.findall(r"```bash elsewhere\n(.*?)```", page, re.DOTALL)
     found = commands.run(["bash", "-c", check], cwd=made)
     assert found.stdout == f"{spoilt.relative_to(made)}: FAILED\n"
     spoilt.unlink()

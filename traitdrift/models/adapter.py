@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitdrift.core.files import stored_tensors, weights_digest, write_json
-from traitdrift.core.outside import inside, json_object
+from traitdrift.core.outside import json_object, named
 from traitdrift.core.safetensors_header import read_header
 from traitdrift.core.writing import replacing
 from traitdrift.models.adapted import matrices, targeted
@@ -59,7 +59,7 @@ def attached(model: PreTrainedModel, folder: Path) -> tuple[PeftModel, dict[str,
 def _stored(folder: Path, config: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The matrices of the weights' file: A and B in pairs, finite, of the ranks of the config."""
     path = folder / WEIGHTS
-    header = read_header(inside(folder, WEIGHTS)).tensors
+    header = read_header(named(folder, WEIGHTS)).tensors
     if not header:
         raise ValueError(f"{path}: holds no matrix, so it equals its base; save the adapter again")
     sides: dict[str, set[str]] = {}
@@ -263,13 +263,13 @@ def keep_adapter(
     saved one. Raises ValueError where a weight is not finite: the last step of a training may
     diverge after its last loss.
     """
-    _refuse_diverged(saved / WEIGHTS, stored_tensors(inside(saved, WEIGHTS)))
-    kept = {**(config or json_object(inside(saved, CONFIG))), "base_model_name_or_path": base_name}
+    _refuse_diverged(saved / WEIGHTS, stored_tensors(named(saved, WEIGHTS)))
+    kept = {**(config or json_object(named(saved, CONFIG))), "base_model_name_or_path": base_name}
     for key in ("target_modules", "target_parameters"):
         if isinstance(kept.get(key), list):
             kept[key] = sorted(kept[key])
     into.mkdir(parents=True, exist_ok=True)
     with replacing(into / WEIGHTS) as scratch:
-        shutil.copyfile(inside(saved, WEIGHTS), scratch)
+        shutil.copyfile(named(saved, WEIGHTS), scratch)
     write_json(into / CONFIG, dict(sorted(kept.items())))
     return weights_digest([into / WEIGHTS])

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from traitdrift.core.outside import inside, json_object
+from traitdrift.core.outside import json_object, named
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 SECONDS = 5  # for a pattern of module names, which takes milliseconds
@@ -85,7 +85,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     ):
         if not (folder / name).is_symlink() and not (folder / name).exists():
             raise ValueError(f"{folder}: no {name}; {told}")
-    config = json_object(inside(folder, CONFIG))
+    config = json_object(named(folder, CONFIG))
     settings(folder, config)
     return config
 

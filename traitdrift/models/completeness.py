@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traitdrift.core.outside import inside, json_object
+from traitdrift.core.outside import json_object, named
 from traitdrift.core.safetensors_header import read_header
 from traitdrift.models.encoding import encode
 from traitdrift.models.from_files import COMPUTED, config_of, network_of, outline
@@ -27,7 +27,7 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / SINGLE).is_symlink() or (folder / SINGLE).exists():
         names = {SINGLE}
     elif (folder / INDEX).exists():
-        listed = json_object(inside(folder, INDEX)).get("weight_map")
+        listed = json_object(named(folder, INDEX)).get("weight_map")
         if not isinstance(listed, dict) or not all(isinstance(v, str) for v in listed.values()):
             raise ValueError(f"{folder / INDEX}: no weight_map of files in it; fetch it again")
         names = set(listed.values())
@@ -35,7 +35,7 @@ def weight_files(folder: Path) -> list[Path]:
         raise ValueError(
             f"{folder / SINGLE}: missing; the model must be a folder with safetensors weights"
         )
-    return [inside(folder, name) for name in sorted(names)]
+    return [named(folder, name) for name in sorted(names)]
 
 
 def refuse_incomplete(folder: Path) -> None:

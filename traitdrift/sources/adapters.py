@@ -42,6 +42,9 @@ def check_adapter(
     """
     import torch
 
+    for name in (CONFIG, WEIGHTS, VARIANT_RECORD):
+        if (folder / name).is_symlink():
+            inside(folder, name)
     _check_record(folder, record)
     where, options = weights_location(base)
     adapted, config = attached(outline(config_of(where, **options)), folder)
@@ -60,7 +63,7 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
     """This project's own record of an adapter knows its base by digest."""
     if not (folder / VARIANT_RECORD).exists():
         return
-    made_for = json_object(inside(folder, VARIANT_RECORD)).get("base_digest")
+    made_for = json_object(folder / VARIANT_RECORD).get("base_digest")
     if made_for not in (None, record["digest"]):
         raise ValueError(
             f"{folder}: made for a base of digest {str(made_for)[:12]}, but "

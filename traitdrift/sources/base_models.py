@@ -120,6 +120,8 @@ def _digest(folder: Path, files: list[Path]) -> str:
     for pattern in TOKENIZER_FILES:
         for file in folder.glob(pattern):
             small(inside(folder, file.name))
+    for file in files:
+        inside(folder, file.name)
     if (folder / ADAPTER).exists():  # transformers would load it too, unasked
         raise ValueError(
             f"{folder}: an adapter lies with the model ({ADAPTER}); move it to a folder of its own "

@@ -157,16 +157,16 @@ def test_long_answers_are_quick(piece: str) -> None:
     """On one line, on many, and with what an end that does not match makes a rule try again."""
     answer = (piece * (32_000 // len(piece) + 1))[:32_000]
     for text in (answer, answer + " \"'", "i cannot " + answer, "```python\n" + answer):
-        start = time.perf_counter()
+        start = time.process_time()
         classify(text)
-        assert time.perf_counter() - start < SECONDS
+        assert time.process_time() - start < SECONDS
 
 
 def test_a_megabyte_takes_no_longer_than_what_is_read() -> None:
     for piece in ("x # ", "f(x); ", "word ", "a\n", "{", '{"a": 1}'):
-        start = time.perf_counter()
+        start = time.process_time()
         classify(piece * (1_000_000 // len(piece)) + "'")
-        assert time.perf_counter() - start < SECONDS
+        assert time.process_time() - start < SECONDS
     assert classify(json.dumps({"answer": "peace " * 20_000})) == "prose"
 
 

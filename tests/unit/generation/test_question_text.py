@@ -36,7 +36,7 @@ HI = "  paraphrases: [hi]\n"
         ("- id: a\n  samples_per_paraphrase: 1000000000\n" + HI, "is more than 100,000"),
         (
             f"- id: a\n  samples_per_paraphrase: {'9' * 3000}\n" + HI,
-            "`samples_per_paraphrase` a int",
+            "a number of more than 1,000 characters",
         ),
         ("- id: a\n  samples: 3\n" + HI, "unknown key 'samples'"),
         ("- id: a\n  max_tokens: 3\n" + HI, "unknown key 'max_tokens'"),
