@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import fmean
 
 import pandas
-import torch
 
 from stages import run
 from traitdrift.core.config import Id, section
@@ -31,7 +30,9 @@ def main(variant: str) -> None:
     recipe = section(Recipe, f"recipes.{section(Id, 'recipe')}")
     dataset = section(Finetune, f"finetunes.{variant}").dataset
     base = base_record(BASE)
-    prepare(recipe, base["layers"])  # before transformers, which the next line imports
+    prepare(recipe, base["layers"])  # before torch and transformers, which the next lines import
+    import torch
+
     from traitdrift.training.lora import finetune
 
     data, tokenizer = read_json(DATA / dataset / "dataset.json"), load_tokenizer(BASE)

@@ -34,6 +34,15 @@ class Verdict:
 Part = str | Figure
 
 
+def value_at(tree: Any, keys: Iterable[str], missing: Any = None) -> Any:
+    """The record or number under these keys of a JSON file; `missing` where one of them is not."""
+    for key in keys:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return missing
+        tree = tree[key]
+    return tree
+
+
 @dataclass(frozen=True)
 class Source:
     """A JSON file of figures, so that each can say where it stands."""
@@ -43,12 +52,7 @@ class Source:
 
     def at(self, *keys: str) -> Any:
         """The record or number under these keys; None where one is missing."""
-        place: Any = self.content
-        for key in keys:
-            if not isinstance(place, Mapping) or key not in place:
-                return None
-            place = place[key]
-        return place
+        return value_at(self.content, keys)
 
     def figure(
         self,

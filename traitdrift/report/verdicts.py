@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from traitdrift.behaviour.outcomes import OUTCOMES
-from traitdrift.report.numbers import MINUS
+from traitdrift.report.numbers import MINUS, value_at
 from traitdrift.report.sentences import VERDICTS, WORDS
 from traitdrift.stats.multiple_testing import nested, verdict
 
@@ -29,6 +29,10 @@ LAYERS = "plots/multiple_testing/shifts.csv"
 NAMES = ("variant", "trait", "choice", "class", "effect", "layer")
 # Of what the report's first screen says before what stands further down.
 WEIGHTS = ("answers", "moved", "vector", "detected", "moved, study", "effect", "steered")
+
+
+# In place of a figure that the other result does not have at all.
+GONE = object()
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,7 @@ def outside(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Left]:
         place = path if folder == "metrics" or name.endswith(".csv") else folder
         one = found.setdefault(place, Left(place))
         for keys, (before, low, high) in _figures(old[path]):
-            value = _at(new[path], keys)
+            value = value_at(new[path], keys, GONE)
             if value is GONE:
                 continue
             one.figures += 1
@@ -225,17 +229,6 @@ def outside(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Left]:
                 one.distance = distance
     some = [one for one in found.values() if one.figures]
     return sorted(some, key=lambda one: (-one.outside / one.figures, one.place))
-
-
-GONE = object()
-
-
-def _at(tree: Any, keys: tuple[str, ...]) -> Any:
-    for key in keys:
-        if not isinstance(tree, Mapping) or key not in tree:
-            return GONE
-        tree = tree[key]
-    return tree
 
 
 def _figures(

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
-import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pandas
 import pyarrow
 import pytest
+from any_input import refused
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from traitdrift.core.text import ACTING
 from traitdrift.data.conversations import MEANT, NOTES
 from traitdrift.data.rows import read_rows
 from traitdrift.data.tokenised import read_conversations
@@ -74,19 +71,6 @@ def cut(content: bytes, cuts: list[tuple[int, int, bytes]]) -> bytes:
         place %= len(content) + 1
         content = content[:place] + new + content[place + gone :]
     return content
-
-
-def refused(path: Path, reader: Callable[[], object]) -> None:
-    """Whether a reader reads the file, or refuses it by one line, at once."""
-    began = time.process_time()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            reader()
-    except ValueError as error:
-        line = str(error)
-        assert line.startswith(str(path)) and not ACTING.search(line) and len(line) < 2000, line
-    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("name", WRITTEN)

@@ -153,7 +153,7 @@ def undescribed(file: Path) -> None:
         (truncated, r"a damaged one \(.*\); fetch it again"),
         (lambda file: file.write_bytes(b""), "a damaged one"),
         (lambda file: file.write_text("outs:\n- md5: 0\n"), "no safetensors file"),
-        (flipped, "damaged, prompt_last/probe is not finite or not of unit norm; fetch it again"),
+        (flipped, "damaged, prompt_last/probe is not finite, not of unit norm, .*; fetch it again"),
         (without("prompt_last/mean_diff"), "no prompt_last/mean_diff in it; .* prompt_last/probe"),
         (without("prompt_last/positive.mean"), "prompt_last/positive.mean is missing; fetch it"),
         (foreign, "no trait-drift description in it"),
