@@ -15,7 +15,8 @@ from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
 from traitdrift.core.scratch import resumable
 from traitdrift.data.prompt_set import read_prompt_sets
-from traitdrift.generation.sampling import SamplingRequest, generate
+from traitdrift.generation.drawing import SamplingRequest
+from traitdrift.generation.sampling import generate
 from traitdrift.generation.settings import RespondPrompts
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.chat import prompt_ids

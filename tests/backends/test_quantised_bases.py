@@ -17,7 +17,8 @@ from tiny_finetune import RECIPE
 from traitdrift.activations.capture import capture
 from traitdrift.activations.positions import TokenizedConversation
 from traitdrift.core.files import write_json
-from traitdrift.generation.sampling import SamplingRequest, generate
+from traitdrift.generation.drawing import SamplingRequest
+from traitdrift.generation.sampling import generate
 from traitdrift.interop.fingerprint import base_digest
 from traitdrift.models import footprint, quantisation
 from traitdrift.models.adapter import keep_adapter

@@ -6,7 +6,7 @@ import large
 import pytest
 import torch
 
-from traitdrift.generation.sampling import InverseTransform, SamplingRequest
+from traitdrift.generation.drawing import InverseTransform, SamplingRequest
 
 pytestmark = pytest.mark.gpu
 VOCABULARY = 152_064
@@ -25,10 +25,8 @@ def logits(step: int) -> torch.Tensor:
 def drawn(device: torch.device, temperature: float) -> torch.Tensor:
     """Tokens `[step, row]`, on the CPU."""
     requests = [SamplingRequest([0], temperature, seed=str(row)) for row in range(ROWS)]
-    draw = InverseTransform(requests, STEPS)
-    return torch.stack(
-        [draw(None, logits(step).to(device)).argmax(dim=1).cpu() for step in range(STEPS)]
-    )
+    draw, rows = InverseTransform(requests, STEPS, device), torch.arange(ROWS, device=device)
+    return torch.stack([draw(logits(step).to(device), rows, step).cpu() for step in range(STEPS)])
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
@@ -41,7 +39,7 @@ def test_the_same_logits_give_the_same_token_on_either_device(gpu, temperature):
 def test_a_row_draws_the_same_alone(gpu):
     scores = logits(0).to(gpu)
     requests = [SamplingRequest([0], 1.0, seed=str(row)) for row in range(ROWS)]
-    together = InverseTransform(requests, 1)(None, scores).argmax(dim=1)
+    together = InverseTransform(requests, 1, gpu)(scores, torch.arange(ROWS, device=gpu), 0)
     for row in range(ROWS):
-        alone = InverseTransform([requests[row]], 1)(None, scores[row : row + 1])
-        assert alone.argmax() == together[row]
+        draw, only = InverseTransform([requests[row]], 1, gpu), torch.tensor([0], device=gpu)
+        assert draw(scores[row : row + 1], only, 0) == together[row]

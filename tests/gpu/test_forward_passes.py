@@ -10,7 +10,8 @@ import torch
 
 from traitdrift.activations.capture import capture
 from traitdrift.activations.positions import teacher_force
-from traitdrift.generation.sampling import SamplingRequest, generate
+from traitdrift.generation.drawing import SamplingRequest
+from traitdrift.generation.sampling import generate
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import blocks
 from traitdrift.models.loading import load_model

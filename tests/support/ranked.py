@@ -19,7 +19,8 @@ from tiny_finetune import RECIPE, rows
 from traitdrift.activations.capture import capture, capture_means
 from traitdrift.activations.positions import teacher_force
 from traitdrift.core.ranks import others_end, rank
-from traitdrift.generation.sampling import SamplingRequest, generate
+from traitdrift.generation.drawing import SamplingRequest
+from traitdrift.generation.sampling import generate
 from traitdrift.steering.generation import generate_steered, log_probabilities
 from traitdrift.steering.interventions import Intervention
 from traitdrift.training.backends import by_peft, prepare

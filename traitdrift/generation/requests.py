@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from traitdrift.generation.drawing import SamplingRequest
 from traitdrift.generation.questions import Question
-from traitdrift.generation.sampling import SamplingRequest
 from traitdrift.models.chat import prompt_ids
 
 if TYPE_CHECKING:

@@ -83,25 +83,30 @@ def roomy_cache(model: PreTrainedModel) -> Any:
     class RoomyLayer(DynamicLayer):
         """Keys and values are views of a store with room behind them."""
 
-        store: tuple[torch.Tensor, torch.Tensor]
+        store: list[torch.Tensor]
 
         def update(
             self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
         ) -> tuple[torch.Tensor, torch.Tensor]:
             if not self.is_initialized:
                 self.lazy_initialization(key_states, value_states)
-                self.store = (key_states[..., :0, :], value_states[..., :0, :])
+                self.store = [key_states[..., :0, :], value_states[..., :0, :]]
             begin = self.get_seq_length()
             end = begin + key_states.shape[-2]
             if end > self.store[0].shape[-2]:
-                self.store = tuple(
+                self.store = [
                     _with_room(kept, new, begin, end)
                     for kept, new in zip(self.store, (key_states, value_states), strict=True)
-                )
+                ]
             for kept, new in zip(self.store, (key_states, value_states), strict=True):
                 kept[..., begin:end, :] = new
             self.keys, self.values = (kept[..., :end, :] for kept in self.store)
             return self.keys, self.values
+
+        def batch_select_indices(self, indices: torch.Tensor) -> None:
+            end = self.get_seq_length()
+            self.store = [kept[indices] for kept in self.store]
+            self.keys, self.values = (kept[..., :end, :] for kept in self.store)
 
     made = DynamicCache(config=model.config.get_text_config())
     if not made.layers or any(type(layer) is not DynamicLayer for layer in made.layers):

@@ -37,7 +37,7 @@ def shared_prefix(model: PreTrainedModel, sequences: Sequence[Sequence[int]], fi
     An empty one where that is too little, or where a layer keeps anything else than keys and
     values (a recurrent state, a sliding window, an index).
     """
-    one, other = list(min(sequences)), list(max(sequences))  # the least alike of all
+    one, other = min(map(list, sequences)), max(map(list, sequences))  # the least alike of all
     alike = (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
     length = min(next(alike, min(len(one), len(other))), first)
     if len(sequences) < 2 or length < FEWEST:
@@ -76,16 +76,20 @@ def _read_by_all(cache: Any) -> Any:
     from transformers.cache_utils import Cache, DynamicLayer
 
     class ReadByAll(DynamicLayer):
+        keys: torch.Tensor
+        values: torch.Tensor
+
         def update(
             self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
         ) -> tuple[torch.Tensor, torch.Tensor]:
             rows = len(key_states)
-            return (
-                torch.cat([self.keys.expand(rows, -1, -1, -1), key_states], dim=-2),
-                torch.cat([self.values.expand(rows, -1, -1, -1), value_states], dim=-2),
+            keys, values = (
+                torch.cat([kept.expand(rows, -1, -1, -1), new], dim=-2)
+                for kept, new in ((self.keys, key_states), (self.values, value_states))
             )
+            return keys, values
 
-    layers = []
+    layers: list[Any] = []
     for kept in cache.layers:
         layer = ReadByAll()
         layer.lazy_initialization(kept.keys, kept.values)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -88,7 +88,7 @@ def steer(
     kind: Literal["add", "ablate"] = "add",
     begin: int = 0,
     any_base: bool = False,
-) -> AbstractContextManager[None]:
+) -> AbstractContextManager[Any]:
     """A context in which the model's forward passes and `generate` run steered.
 
     `add` adds the vector after the block of its layer, as long as `Vectors.scaled` says;

@@ -16,14 +16,10 @@ from torch.nn import functional
 
 from traitdrift.core.ranks import dealt, gather
 from traitdrift.core.scratch import Parts
+from traitdrift.generation.drawing import SamplingRequest
 from traitdrift.generation.requests import QuestionSample
 from traitdrift.generation.responses import response_text
-from traitdrift.generation.sampling import (
-    SamplingRequest,
-    answered,
-    named_lengths,
-    refuse_answer,
-)
+from traitdrift.generation.sampling import answered, named_lengths, refuse_answer
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, blocks
 from traitdrift.models.window import refuse_longer
@@ -115,8 +111,12 @@ def answered_steered(
 
     longest = max(len(request.ids) for request, _ in batch)
     begin = 0 if positions == "all" else longest - 1  # prompts are padded on the left
-    with steered(model, [what for _, what in batch], layer, begin), after_blocks(model, see):
-        answers, finite = answered(model, [request for request, _ in batch], max_tokens, pad)
+    requests = [request for request, _ in batch]
+    with (
+        steered(model, [what for _, what in batch], layer, begin) as forward_only,
+        after_blocks(model, see),
+    ):
+        answers, finite = answered(model, requests, max_tokens, pad, forward_only)
     for (request, what), sound in zip(batch, finite, strict=True):
         if what.kind == "none" and not sound:  # by itself, which no intervention accounts for
             refuse_answer(model, request.prompt or request.seed)

@@ -34,10 +34,11 @@ def steered(
     rows: Sequence[Intervention] | Intervention,
     layer: int,
     begin: int | Sequence[int] = 0,
-) -> Iterator[None]:
+) -> Iterator[Callable[[torch.Tensor], None]]:
     """Let forward passes of a batch of these rows run under their interventions.
 
-    One intervention that is not in a list is that of every row, in batches of any size.
+    One intervention that is not in a list is that of every row, in batches of any size. Of a list,
+    what the block is given tells which rows, by their numbers, the passes from then on forward.
 
     After block l the stream x of a row becomes x - a (a.x) + d, with a its ablated unit vector (in
     every layer) and d the vector times coefficient that it adds (in `layer` only). It is computed
@@ -72,8 +73,13 @@ def steered(
         else:
             added[i] = row.coefficient * row.vector.float()
     start = torch.as_tensor(begin).expand(len(each))
+    present = torch.arange(len(each))
     past = read = 0
     latest: Any = None
+
+    def forward_only(rows: torch.Tensor) -> None:
+        nonlocal present
+        present = rows.cpu()
 
     def count(_module: torch.nn.Module, inputs: Any, options: dict[str, Any]) -> None:
         nonlocal past, read, latest
@@ -88,21 +94,21 @@ def steered(
         read, latest = past + ids.shape[1], cache
 
     def change(active: torch.Tensor, a: torch.Tensor, d: torch.Tensor) -> Callable[..., Any]:
-        a, d, first = a[active, None], d[active, None], start[active, None, None]
-        changed = slice(None) if every else active
-
         def hook(_module: torch.nn.Module, _inputs: Any, out: Any) -> Any:
             stream = stream_of(out)
-            if not every and len(stream) != len(each):
+            if not every and len(stream) != len(present):
                 raise ValueError(
-                    f"a batch of {len(stream)} rows under {len(each)} interventions; give one a row"
+                    f"a batch of {len(stream)} rows under {len(present)} interventions; "
+                    "give one a row"
                 )
+            changed = slice(None) if every else active[present].nonzero().flatten()
+            here = slice(None) if every else present[changed]
             x = stream[changed]
             columns = past + torch.arange(x.shape[1])[:, None]
-            chosen = (columns >= first).to(x.device)
-            unit = a.to(x.device)
+            chosen = (columns >= start[here, None, None]).to(x.device)
+            unit = a[here, None].to(x.device)
             moved = x.float()
-            moved = moved - unit * (moved * unit).sum(-1, keepdim=True) + d.to(x.device)
+            moved = moved - unit * (moved * unit).sum(-1, keepdim=True) + d[here, None].to(x.device)
             stream = stream.clone()
             stream[changed] = torch.where(chosen, moved.to(x.dtype), x)
             return (stream, *out[1:]) if isinstance(out, tuple) else stream
@@ -115,10 +121,10 @@ def steered(
         hooks.callback(decoder.register_forward_pre_hook(count, with_kwargs=True).remove)
         for number, block in enumerate(streams):
             d = added if number == layer else torch.zeros_like(added)
-            active = ((ablated != 0) | (d != 0)).any(dim=1).nonzero().flatten()
-            if len(active):
+            active = ((ablated != 0) | (d != 0)).any(dim=1)
+            if active.any():
                 hooks.callback(block.register_forward_hook(change(active, ablated, d)).remove)
-        yield
+        yield forward_only
 
 
 def tokens_of(cache: Any, counted: int, same: bool) -> int:

@@ -19,6 +19,7 @@ from traitdrift.inference.hooks import core
 from traitdrift.models.chat import IGNORED
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 # The check's two rows; any tokens do.
@@ -68,12 +69,12 @@ def loss_of_targets(
 
 
 @torch.no_grad()
-def takes_rows_side_by_side(model: PreTrainedModel) -> bool:
+def takes_rows_side_by_side(model: PreTrainedModel | PeftModel) -> bool:
     """Whether a network reads a row the same behind another one: seen by its first layer's answer.
 
     Recurrent layers, and attention that does not look at positions, go on from the row before.
     """
-    network = core(model)
+    network: Any = core(model)  # type: ignore[arg-type]  # peft's wrapper is taken off
     if not {"position_ids", "logits_to_keep"} <= signature(network.forward).parameters.keys():
         return False
     both, alone = [*ONE, *OTHER], [*OTHER]

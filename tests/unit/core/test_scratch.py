@@ -13,7 +13,8 @@ from traitdrift.activations.capture import capture, capture_means
 from traitdrift.activations.positions import tokenize_conversation
 from traitdrift.core import scratch
 from traitdrift.core.scratch import Parts, resumable
-from traitdrift.generation.sampling import SamplingRequest, generate
+from traitdrift.generation.drawing import SamplingRequest
+from traitdrift.generation.sampling import generate
 from traitdrift.steering.generation import generate_steered
 from traitdrift.steering.interventions import Intervention
 

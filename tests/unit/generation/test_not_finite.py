@@ -15,7 +15,8 @@ from stages import base_model, respond_prompts, respond_questions
 from traitdrift.activations.per_token import Direction, token_projections
 from traitdrift.activations.positions import TokenizedConversation
 from traitdrift.core.files import write_jsonl
-from traitdrift.generation.sampling import SamplingRequest, answered, generate
+from traitdrift.generation.drawing import SamplingRequest
+from traitdrift.generation.sampling import answered, generate
 from traitdrift.steering.generation import generate_steered, log_probabilities
 from traitdrift.steering.interventions import Intervention
 

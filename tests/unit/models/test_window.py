@@ -10,7 +10,8 @@ import torch
 
 from traitdrift.activations.capture import capture, capture_means
 from traitdrift.activations.positions import TokenizedConversation
-from traitdrift.generation.sampling import SamplingRequest, generate
+from traitdrift.generation.drawing import SamplingRequest
+from traitdrift.generation.sampling import generate
 from traitdrift.models.window import refuse_longer, window
 from traitdrift.steering.generation import generate_steered, log_probabilities
 from traitdrift.steering.interventions import Intervention

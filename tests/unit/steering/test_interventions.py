@@ -8,7 +8,8 @@ import tiny
 import torch
 from peft import LoraConfig, get_peft_model
 
-from traitdrift.generation.sampling import SamplingRequest, answered, generate
+from traitdrift.generation.drawing import SamplingRequest
+from traitdrift.generation.sampling import answered, generate
 from traitdrift.inference.batching import by_length, padded
 from traitdrift.inference.hooks import after_blocks, blocks
 from traitdrift.stats.sphere import unit_vectors
@@ -185,10 +186,9 @@ def test_generation_with_cache_and_padding_is_plain_recomputation(name: str, eve
     for batch in by_length([len(prompt) + 10 for prompt, _ in pairs], 200):
         width = max(len(pairs[i][0]) for i in batch)
         begin = 0 if everything else width - 1
-        with steered(model, [pairs[i][1] for i in batch], LAYER, begin):
-            found, finite = answered(
-                model, [SamplingRequest(pairs[i][0]) for i in batch], 10, pad=257
-            )
+        requests = [SamplingRequest(pairs[i][0]) for i in batch]
+        with steered(model, [pairs[i][1] for i in batch], LAYER, begin) as forward_only:
+            found, finite = answered(model, requests, 10, 257, forward_only)
         assert all(finite)
         for i, answer in zip(batch, found, strict=True):
             answers[i] = answer
@@ -206,8 +206,9 @@ def test_so_is_that_of_every_family(family: str, everything: bool):
     model = architectures.network(architectures.config_of(family, 258, **ids))
     pairs = [(prompt, what) for prompt in PROMPTS[1:] for what in (NONE, ADD, ABLATE)]
     begin = 0 if everything else len(PROMPTS[1]) - 1
-    with steered(model, [what for _, what in pairs], LAYER, begin):
-        found, _ = answered(model, [SamplingRequest(prompt) for prompt, _ in pairs], 5, pad=257)
+    requests = [SamplingRequest(prompt) for prompt, _ in pairs]
+    with steered(model, [what for _, what in pairs], LAYER, begin) as forward_only:
+        found, _ = answered(model, requests, 5, 257, forward_only)
     assert found == [naive(model, prompt, what, everything, 5) for prompt, what in pairs]
 
 
