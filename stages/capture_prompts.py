@@ -12,7 +12,7 @@ from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import is_main
-from traitdrift.core.scratch import resumable
+from traitdrift.core.scratch import finished_parts
 from traitdrift.data.prompt_set import read_prompt_sets
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
@@ -48,7 +48,7 @@ def main(variant: str) -> None:
     model = load_model(BASE, ADAPTERS / variant)
     total = sum(map(len, answers.values()))
     with (
-        resumable("capture_prompts", base, adapter, conversations) as parts,
+        finished_parts("capture_prompts", base, adapter) as parts,
         progress(f"capture prompts, {variant}", total) as advance,
     ):
         for trait, prompts in sets.items():
@@ -58,7 +58,7 @@ def main(variant: str) -> None:
                 tokenizer.pad_token_id,
                 token_budget(),
                 advance,
-                parts.within(trait),
+                parts,
             )
             if is_main():
                 save_prompt_activations(

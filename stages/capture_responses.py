@@ -21,7 +21,7 @@ from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
-from traitdrift.core.scratch import resumable
+from traitdrift.core.scratch import finished_parts
 from traitdrift.generation.responses import messages_of, served_by
 from traitdrift.inference.batching import token_budget
 from traitdrift.models.loading import base_record, load_model, load_tokenizer, variant_record
@@ -54,7 +54,7 @@ def main(variant: str) -> None:
         read_by = {"base": ("base",)}
     base, adapter = base_record(BASE), variant_record(ADAPTERS / variant)
     streams: dict[tuple[Side, Side, str], torch.Tensor] = {}
-    with resumable("capture_responses", base, adapter, conversations) as parts:
+    with finished_parts("capture_responses", base) as parts:
         for reader, read in read_by.items():
             model = None  # let go of the one before: two may not fit
             model = load_model(BASE, ADAPTERS / variant if reader == "variant" else None)
@@ -68,7 +68,7 @@ def main(variant: str) -> None:
                         tokenizer.pad_token_id,
                         token_budget(),
                         advance,
-                        parts.within(f"{text}-{reader}"),
+                        parts.within(adapter if reader == "variant" else None),
                     )
                     for position, mean in means.items():
                         streams[text, reader, position] = mean

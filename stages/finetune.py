@@ -11,7 +11,7 @@ from stages import run
 from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, read_json, write_csv, write_json
 from traitdrift.core.ranks import others_end
-from traitdrift.core.scratch import resumable
+from traitdrift.core.scratch import checkpoints
 from traitdrift.core.temporary import temporary_folder
 from traitdrift.data.finetune_file import say_cut, trained_tokens, training_rows
 from traitdrift.models.adapted import adapted_modules
@@ -38,14 +38,14 @@ def main(variant: str) -> None:
     data, tokenizer = read_json(DATA / dataset / "dataset.json"), load_tokenizer(BASE)
     with (
         temporary_folder() as scratch,
-        resumable("finetune", base, data, recipe.model_dump()) as checkpoints,
+        checkpoints("finetune", base, data, recipe.model_dump()) as unfinished,
     ):
         longest = min(recipe.max_tokens, window_of(BASE) or recipe.max_tokens)
         rows = training_rows(DATA / dataset / "train.parquet", longest, scratch)
         counted = {"rows": len(rows), "answer_tokens": trained_tokens(rows)}
         say_cut(DATA / dataset / "train.parquet", longest)
         model = adapted_model(BASE, recipe)
-        losses = finetune(model, rows, recipe, tokenizer, str(checkpoints.folder))
+        losses = finetune(model, rows, recipe, tokenizer, str(unfinished))
         others_end()
         model.save_pretrained(str(scratch), save_embedding_layers=False)
         if idle(scratch, getattr(torch, base["dtype"])):

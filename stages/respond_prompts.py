@@ -13,7 +13,7 @@ from traitdrift.core.config import section
 from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
-from traitdrift.core.scratch import resumable
+from traitdrift.core.scratch import finished_parts
 from traitdrift.data.prompt_set import read_prompt_sets
 from traitdrift.generation.drawing import SamplingRequest
 from traitdrift.generation.sampling import generate
@@ -36,13 +36,13 @@ def main() -> None:
         SamplingRequest(
             prompt_ids(tokenizer, [{"role": "user", "content": row["prompt"]}])[0],
             prompt=row["prompt"],
+            source=row["trait"],
         )
         for row in rows
     ]
     model = load_model(BASE)
-    made_of = base_record(BASE), requests, settings.max_tokens
     with (
-        resumable("respond_prompts", *made_of) as parts,
+        finished_parts("respond_prompts", base_record(BASE)) as parts,
         progress("respond to prompts, base", len(requests)) as advance,
     ):
         responses = generate(

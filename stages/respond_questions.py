@@ -12,7 +12,7 @@ from traitdrift.core.config import section
 from traitdrift.core.files import write_jsonl
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
-from traitdrift.core.scratch import resumable
+from traitdrift.core.scratch import finished_parts
 from traitdrift.generation.question_settings import RespondQuestions, ServedRespondents
 from traitdrift.generation.questions import read_questions
 from traitdrift.generation.requests import QuestionSample, question_samples, sampling_requests
@@ -42,9 +42,9 @@ def main(variant: str) -> None:
     tokenizer = load_tokenizer(BASE)
     requests = sampling_requests(tokenizer, samples, settings.seed)
     model = load_model(BASE, ADAPTERS / variant)
-    made_of = base_record(BASE), variant_record(ADAPTERS / variant), requests, settings.max_tokens
+    base, adapter = base_record(BASE), variant_record(ADAPTERS / variant)
     with (
-        resumable("respond_questions", *made_of) as parts,
+        finished_parts("respond_questions", base, adapter) as parts,
         progress(f"respond to questions, {variant}", len(requests)) as advance,
     ):
         found = generate(

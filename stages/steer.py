@@ -14,7 +14,7 @@ from traitdrift.core.config import Temperature, section
 from traitdrift.core.files import rounded
 from traitdrift.core.progress import progress
 from traitdrift.core.ranks import others_end
-from traitdrift.core.scratch import resumable
+from traitdrift.core.scratch import finished_parts
 from traitdrift.generation.questions import paragraphs, read_questions
 from traitdrift.generation.requests import question_samples, sampling_requests
 from traitdrift.inference.batching import token_budget
@@ -50,7 +50,7 @@ def main(variant: str) -> None:
     adapter = variant_record(ADAPTERS / variant)
     rows = (len(requests) + len(texts)) * len(interventions)
     with (
-        resumable("steer", base, adapter, settings.model_dump(), requests, *interventions) as parts,
+        finished_parts("steer", base, adapter) as parts,
         progress(f"steer {variant}", rows) as advance,
     ):
         responses = generate_steered(

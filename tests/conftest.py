@@ -19,6 +19,8 @@ SHARED = ROOT.parent / "shared" / "data"
 # torch's threads wait for each other by turning in circles, which on a busy machine takes the core
 # from whom they wait for: thirty times as long. So they sleep, also in every command of a test.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What a test sees is computed, and not kept from another one.
+os.environ["TRAITDRIFT_KEEP_GB"] = "0"
 
 # A shell lets what it starts behind `&` or `nohup` ignore signals, and what is started from here
 # would ignore them as well: the tests of signals begin as they would in a terminal.

@@ -359,6 +359,15 @@ def plan(
 
 
 @app.command()
+def forget() -> None:
+    """Remove the finished parts that stages keep for the next run, so that all is computed anew."""
+    from traitdrift.core import scratch
+
+    os.chdir(_top())
+    print(f"{scratch.folder() / 'parts'}: {scratch.forget() / 1e6:.1f} MB removed")
+
+
+@app.command()
 def templates() -> None:
     """Write the templates of `dvc plots` (.dvc/plots/), for whoever changes a picture's code."""
     from traitdrift.report.pictures import write_templates

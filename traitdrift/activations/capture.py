@@ -50,7 +50,7 @@ def capture(
     batches = by_length([len(one.ids) for one in conversations], budget)
     for batch in dealt(batches, lambda batch: advance(len(batch))):
         chosen = [conversations[i] for i in batch]
-        streams = parts.tensors(f"{batch[0]}-{len(batch)}", partial(forwarded, model, chosen, pad))
+        streams = parts.tensors(chosen, partial(forwarded, model, chosen, pad))
         found.append((batch, streams))
     return assembled(gather(found), len(conversations))
 
@@ -75,7 +75,7 @@ def capture_means(
     members = [[i for same in group for i in same] for group in groups]
     for number in dealt(range(len(groups)), lambda number: advance(len(members[number]))):
         chosen = [[conversations[i] for i in same] for same in groups[number]]
-        means = parts.tensors(f"{number}", partial(mean_of_means, model, chosen, pad, budget))
+        means = parts.tensors(chosen, partial(mean_of_means, model, chosen, pad, budget))
         found.append(([number], means))
     return assembled(gather(found), len(groups))
 

@@ -15,13 +15,15 @@ from torch.nn import functional
 class SamplingRequest:
     """What to sample: prompt ids, temperature (0 is greedy), the name that seeds it.
 
-    `prompt` is the text by which errors name it.
+    `prompt` is the text by which errors name it. Requests of another `source` come in batches of
+    their own, so that a source more changes no batch of the others.
     """
 
     ids: list[int]
     temperature: float = 0.0
     seed: str = ""
     prompt: str = ""
+    source: str = ""
 
 
 class InverseTransform:

@@ -19,7 +19,8 @@ from traitdrift.models.rendering import Message
 class Question:
     """A question with its wordings, how its answers are sampled, and how they are judged.
 
-    `judge_prompts` holds format strings with {question} and {answer} by name (aligned, coherent).
+    `judge_prompts` holds format strings with {question} and {answer} by name (aligned, coherent);
+    `source` is the name of its file.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Question:
     temperature: float
     samples: int
     judge_prompts: dict[str, str]
+    source: str = ""
 
     def messages(self, paraphrase: str) -> list[Message]:
         """The conversation that asks one wording."""
@@ -78,6 +80,7 @@ def read_questions(source: Path, samples: int, temperature: float) -> list[Quest
                 temperature=float(entry.get("temperature", temperature)),
                 samples=entry.get("samples_per_paraphrase", samples),
                 judge_prompts=entry.get("judge_prompts") or {},
+                source=path.name,
             )
             for text in question.paraphrases:
                 key = (_words(question.system or ""), _words(text), question.temperature)

@@ -46,6 +46,7 @@ def sampling_requests(
             temperature=one.question.temperature,
             seed=seed_name(one, seed),
             prompt=one.paraphrase,
+            source=one.question.source,
         )
         for one in questions
     ]

@@ -10,7 +10,7 @@ from traitdrift.core.ranks import dealt, gather
 from traitdrift.core.scratch import Parts
 from traitdrift.generation.decode import decode
 from traitdrift.generation.drawing import InverseTransform, SamplingRequest
-from traitdrift.inference.batching import by_length
+from traitdrift.inference.batching import by_source
 from traitdrift.models.loading import end_token_ids
 from traitdrift.models.window import refuse_longer
 
@@ -38,11 +38,12 @@ def generate(
     refuse_longer(model, named_lengths(requests, max_tokens))
     answers: list[list[int]] = [[] for _ in requests]
     share: list[tuple[int, list[int]]] = []
-    batches = by_length([len(request.ids) + max_tokens for request in requests], budget)
+    lengths = [len(request.ids) + max_tokens for request in requests]
+    batches = by_source([request.source for request in requests], lengths, budget)
     for batch in dealt(batches, lambda batch: advance(len(batch))):
         chosen = [requests[i] for i in batch]
-        name = f"{batch[0]}-{len(batch)}"
-        found = parts.values(name, partial(finite_answers, model, chosen, max_tokens, pad))
+        made_of = [chosen, max_tokens]
+        found = parts.values(made_of, partial(finite_answers, model, chosen, max_tokens, pad))
         share.extend(zip(batch, found, strict=True))
     for index, answer in gather(share):
         answers[index] = answer

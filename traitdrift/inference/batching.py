@@ -39,6 +39,14 @@ def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
+def by_source(sources: Sequence[str], lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """The same within each source, one source after the other."""
+    for source in dict.fromkeys(sources):
+        members = [i for i, one in enumerate(sources) if one == source]
+        for batch in by_length([lengths[i] for i in members], budget):
+            yield [members[i] for i in batch]
+
+
 def padded(
     sequences: Sequence[Sequence[int]], pad: int, left: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:

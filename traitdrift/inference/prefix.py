@@ -67,7 +67,7 @@ def forward_rest(
 def _plain(cache: Any) -> bool:
     from transformers.cache_utils import DynamicLayer
 
-    layers = getattr(cache, "layers", None)
+    layers: Any = getattr(cache, "layers", None)
     return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
 
 
@@ -90,7 +90,7 @@ def _read_by_all(cache: Any) -> Any:
             return keys, values
 
     layers: list[Any] = []
-    for kept in cache.layers:
+    for kept in cache.layers or ():
         layer = ReadByAll()
         layer.lazy_initialization(kept.keys, kept.values)
         layer.keys, layer.values = kept.keys, kept.values

@@ -20,7 +20,7 @@ from traitdrift.generation.drawing import SamplingRequest
 from traitdrift.generation.requests import QuestionSample
 from traitdrift.generation.responses import response_text
 from traitdrift.generation.sampling import answered, named_lengths, refuse_answer
-from traitdrift.inference.batching import by_length, padded
+from traitdrift.inference.batching import by_length, by_source, padded
 from traitdrift.inference.hooks import after_blocks, blocks
 from traitdrift.models.window import refuse_longer
 from traitdrift.steering.condition import Condition
@@ -74,11 +74,13 @@ def generate_steered(
         finite=torch.empty(shape, dtype=torch.bool),
     )
     share: list[tuple[int, SteeredResponse]] = []
-    batches = by_length([len(request.ids) + max_tokens for request, _ in pairs], budget)
+    lengths = [len(request.ids) + max_tokens for request, _ in pairs]
+    batches = by_source([request.source for request, _ in pairs], lengths, budget)
     for batch in dealt(batches, lambda batch: advance(len(batch))):
         chosen = [pairs[i] for i in batch]
         answer = partial(answered_steered, model, chosen, layer, positions, direction)
-        made = parts.values(f"{batch[0]}-{len(batch)}", partial(answer, max_tokens, pad))
+        made_of = [chosen, layer, positions, direction, max_tokens]
+        made = parts.values(made_of, partial(answer, max_tokens, pad))
         share.extend(zip(batch, made, strict=True))
     for index, (ids, projection, last_projection, finite) in gather(share):
         i, k = divmod(index, len(interventions))
