@@ -6,7 +6,7 @@ The hook point is the output of a decoder block: layer l is the residual stream 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,13 +46,14 @@ def capture(
     activation is not finite.
     """
     refuse_longer(model, [(one.name, len(one.ids), 0) for one in conversations])
-    found: list[Part] = []
     batches = by_length([len(one.ids) for one in conversations], budget)
-    for batch in dealt(batches, lambda batch: advance(len(batch))):
-        chosen = [conversations[i] for i in batch]
-        streams = parts.tensors(chosen, partial(forwarded, model, chosen, pad))
-        found.append((batch, streams))
-    return assembled(gather(found), len(conversations))
+
+    def captured() -> Iterator[Part]:
+        for batch in dealt(batches, lambda batch: advance(len(batch))):
+            chosen = [conversations[i] for i in batch]
+            yield batch, parts.tensors(chosen, partial(forwarded, model, chosen, pad))
+
+    return assembled(gather(captured()), len(conversations))
 
 
 def capture_means(
@@ -71,13 +72,17 @@ def capture_means(
     arguments and errors are those of `capture`.
     """
     refuse_longer(model, [(one.name, len(one.ids), 0) for one in conversations])
-    found: list[Part] = []
     members = [[i for same in group for i in same] for group in groups]
-    for number in dealt(range(len(groups)), lambda number: advance(len(members[number]))):
-        chosen = [[conversations[i] for i in same] for same in groups[number]]
-        means = parts.tensors(chosen, partial(mean_of_means, model, chosen, pad, budget))
-        found.append(([number], means))
-    return assembled(gather(found), len(groups))
+
+    def averaged() -> Iterator[Part]:
+        for number in dealt(range(len(groups)), lambda number: advance(len(members[number]))):
+            chosen = [[conversations[i] for i in same] for same in groups[number]]
+            yield (
+                [number],
+                parts.tensors(chosen, partial(mean_of_means, model, chosen, pad, budget)),
+            )
+
+    return assembled(gather(averaged()), len(groups))
 
 
 def mean_of_means(
@@ -89,10 +94,10 @@ def mean_of_means(
     """The float32 mean `[1, layer, hidden]` of lists' means, per position rule."""
     flat = [one for same in group for one in same]
     streams = assembled(
-        [
+        (
             (batch, forwarded(model, [flat[i] for i in batch], pad))
             for batch in by_length([len(one.ids) for one in flat], budget)
-        ],
+        ),
         len(flat),
     )
     sizes = [len(same) for same in group]
@@ -104,16 +109,15 @@ def mean_of_means(
     }
 
 
-def assembled(parts: Sequence[Part], rows: int) -> Streams:
-    """Tensors `[rows, layer, hidden]` from parts of them."""
-    return {
-        position: first.new_zeros(rows, *first.shape[1:]).index_copy_(
-            0,
-            torch.tensor([i for indexes, _ in parts for i in indexes]),
-            torch.cat([streams[position] for _, streams in parts]),
-        )
-        for position, first in (parts[0][1].items() if parts else ())
-    }
+def assembled(parts: Iterable[Part], rows: int) -> Streams:
+    """Tensors `[rows, layer, hidden]` from parts of them, each put in its place as it comes."""
+    whole: Streams = {}
+    for indexes, streams in parts:
+        for position, stream in streams.items():
+            if position not in whole:
+                whole[position] = stream.new_zeros(rows, *stream.shape[1:])
+            whole[position][list(indexes)] = stream
+    return whole
 
 
 @torch.inference_mode()

@@ -42,10 +42,11 @@ def dealt(batches: Iterable[T], done: Callable[[T], None]) -> Iterator[T]:
         done(batch)
 
 
-def gather(share: list[T]) -> list[T]:
-    """At main everybody's share; elsewhere this process's own."""
+def gather(share: Iterable[T]) -> Iterable[T]:
+    """At main everybody's share; elsewhere this process's own. Of one process, as it comes."""
     if world() == 1:
         return share
+    share = list(share)
     import torch.distributed as processes
 
     if not processes.is_initialized():  # gloo: what is gathered lies on the CPU
