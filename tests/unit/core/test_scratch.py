@@ -98,6 +98,7 @@ def test_interrupted_work_goes_on_with_the_same_result(work, tmp_path):
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv(scratch.SCRATCH, str(tmp_path))
+    monkeypatch.delenv(scratch.KEEP)
     return tmp_path
 
 
