@@ -50,7 +50,8 @@ def test_rows_are_taken_from_a_cache_with_its_room():
         layer.update(keys, keys)
     cache.batch_select_indices(torch.tensor([2, 0, 0]))
     more = torch.ones(3, 2, 1, 4)
-    found, _ = layer.update(more, more)
-    assert torch.equal(found, torch.cat([keys[[2, 0, 0]], more], dim=2))
+    for layer in cache.layers:
+        found, _ = layer.update(more, more)
+        assert torch.equal(found, torch.cat([keys[[2, 0, 0]], more], dim=2))
     assert cache.get_seq_length() == 6
     assert layer.store[0].shape[2] == decoding.ROOM

@@ -62,7 +62,7 @@ def test_it_is_forwarded_once():
         (SEQUENCES, 7, 0),  # too little to be worth a pass
         (SEQUENCES[:1], 20, 0),
         ([START, START], 19, 19),
-        ([START, START + [7]], 100, 20),
+        ([START, [*START, 7]], 100, 20),
         ([START, [9, *START]], 20, 0),
     ],
 )
