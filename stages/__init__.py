@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 
+from traitdrift.core.allocation import keep_freed_memory
 from traitdrift.core.complaints import one_line
 from traitdrift.core.ending import Ended, Ending
 from traitdrift.core.first_calls import settle_elementwise
@@ -38,6 +39,7 @@ def run(recipe: Callable[..., None]) -> None:
     wanted = [*inspect.signature(recipe).parameters]
     cells = cells_of(stage) if wanted else sys.argv[1:]
     if "torch" in sys.modules:  # a stage that loads no tensor starts without it
+        keep_freed_memory()
         settle_elementwise()
     try:
         if _ending:
