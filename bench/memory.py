@@ -8,13 +8,15 @@ import sys
 
 from bench.sides import Answer, keep
 
-FEW, MANY = 1_000, 20_000
+FEW, MANY = 5_000, 20_000
 CODE = """
 import json, resource, sys
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from traitdrift.activations.capture import capture
 from traitdrift.activations.positions import TokenizedConversation
+from traitdrift.core.allocation import keep_freed_memory
+keep_freed_memory()
 torch.manual_seed(0)
 model = LlamaForCausalLM(LlamaConfig(
     vocab_size=512, hidden_size=512, intermediate_size=512, num_hidden_layers=12,
@@ -25,15 +27,16 @@ prompts = [
     TokenizedConversation([i % 500 for i in range(n, n + 6 + n % 7)], {"prompt_last": [5]}, "")
     for n in range(count)
 ]
-capture(model, prompts[:200], 0, 4096)  # what is loaded and prepared once
+capture(model, prompts[:800], 0, 4096)  # what is loaded and prepared once
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 streams = capture(model, prompts, 0, 4096)["prompt_last"]
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps([peak, streams.numel() * streams.element_size()]))
+print(json.dumps([peak - before, streams.numel() * streams.element_size()]))
 """
 
 
 def peak(prompts: int) -> tuple[int, int]:
-    """Bytes at most of a process that captures so many, and of its result."""
+    """By how many bytes a process grows that captures so many, and the bytes of its result."""
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(prompts)], check=True, capture_output=True, text=True
     )
