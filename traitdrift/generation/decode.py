@@ -59,7 +59,7 @@ def decode(
         ended = torch.zeros_like(rows, dtype=torch.bool)
         first, again = (rows, rows) if cache is None or at_work else distinct(prompts, rows)
         outputs = network._prefill(input_ids[first], generation_config, of_rows(state, first))
-        logits, finite = outputs.logits[again, -1], seen.pop()[again]
+        logits, finite = (one.to(rows.device)[again] for one in (outputs.logits[:, -1], seen.pop()))
         if cache is not None and len(first) < len(rows):
             cache.batch_select_indices(again)
         for step in range(max_tokens):
@@ -70,9 +70,10 @@ def decode(
                 outputs = network(**inputs, return_dict=True)
                 logits, finite = outputs.logits[:, -1], seen.pop()
             state = network._update_model_kwargs_for_generation(outputs, state)
-            tokens = choose(logits_processor(input_ids, logits.float()), rows, step)
+            logits = logits.to(rows.device, torch.float32)  # of a model over several devices
+            tokens = choose(logits_processor(input_ids, logits), rows, step)
             written[rows, step] = tokens
-            sound[rows] &= finite | ended
+            sound[rows] &= finite.to(rows.device) | ended
             ended |= torch.isin(tokens, ends)
             input_ids = torch.cat([input_ids, tokens[:, None]], dim=1)
             if rows.device.type != "cpu" and step % LOOK:
