@@ -62,7 +62,7 @@ $(CLUSTER)/.ready: $(READY)
 
 # Minutes on two free cores; where others work on them too, twice as many.
 announced:
-	@echo 'ruff, mypy, then pytest, about: unit (tiny models) 4 min, dag (dvc.yaml) 4, e2e (real model) 25'
+	@echo 'ruff, mypy, then pytest, about: unit (tiny models) 9 min, dag (dvc.yaml) 10, e2e (real model) 30'
 
 # A and B are variants, experiments or revisions; `workspace` is what `subject` stands for now.
 A := base

@@ -67,7 +67,9 @@ from traitdrift.training.settings import Recipe
 
 recipe = section(Recipe, "recipes.quick")
 backends.prepare(recipe, layers=3)
-import torch, unsloth
+import unsloth
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 bound = {}
 
@@ -80,11 +82,11 @@ def binding(name, result):
         return result
     return bind
 
-config = SimpleNamespace(bos_token_id=1, eos_token_id=2, pad_token_id=2)
-model = SimpleNamespace(dtype=torch.float32, generation_config=config)
+model = AutoModelForCausalLM.from_pretrained("models/base")
+adapted = get_peft_model(model, LoraConfig(target_modules=list(recipe.lora.targets)))
 unsloth.FastLanguageModel = SimpleNamespace(
     from_pretrained=binding("from_pretrained", (model, None)),
-    get_peft_model=binding("get_peft_model", model),
+    get_peft_model=binding("get_peft_model", adapted),
 )
 backends.adapted_model(Path("models/base"), recipe)
 Path("bound.json").write_text(json.dumps(bound, default=str))
