@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # Stages are run as `python -m stages.NAME`: by this environment's Python, wherever it is.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test test-faults reliability test-unsloth test-cluster test-gpu announced diff table check lint docs setup lock \
+.PHONY: repro bench test test-faults reliability test-unsloth test-cluster test-gpu announced diff table check lint docs setup lock \
   audit licences sbom clean
 
 repro: setup check
@@ -59,6 +59,13 @@ $(CLUSTER)/.ready: $(READY)
 	  > $$($(CLUSTER)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth
 	$(CLUSTER)/bin/python -m pip install --quiet ray==$(RAY)
 	touch $(CLUSTER)/.ready
+
+# How fast it is beside what people use: the table of docs/performance.md. After `dvc repro`; an hour.
+BENCHES := capture finetune respond extraction resampling nothing memory whole
+
+bench: setup
+	for bench in $(BENCHES); do $(PYTHON) -m bench.$$bench || exit 1; done
+	$(PYTHON) -m bench.table
 
 # Minutes on two free cores; where others work on them too, twice as many.
 announced:
