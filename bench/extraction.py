@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +93,7 @@ def adam(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     values = activations()
-    made: dict[str, dict] = {}
+    made: dict[str, dict[str, Any]] = {}
     seconds = timed(
         {
             "ours": lambda: made.update(ours=ours(values)),

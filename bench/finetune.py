@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
@@ -63,7 +64,9 @@ def main() -> None:
     )
 
 
-def _plain_losses(adapted, rows: Dataset, recipe: Recipe, tokenizer, scratch: str) -> list[float]:
+def _plain_losses(
+    adapted: Any, rows: Dataset, recipe: Recipe, tokenizer: Any, scratch: str
+) -> list[float]:
     trainer = Trainer(
         model=adapted,
         args=TrainingArguments(

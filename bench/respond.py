@@ -46,7 +46,7 @@ def compare(asked: int) -> None:
         torch.manual_seed(0)
         for begin in range(0, len(asked_for), size):
             ids, mask = padded(asked_for[begin : begin + size], pad, left=True)
-            out = model.generate(
+            out = model.generate(  # type: ignore[operator]  # of transformers' GenerationMixin
                 input_ids=ids,
                 attention_mask=mask,
                 do_sample=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from bench.sides import RESULTS
 
@@ -12,7 +13,7 @@ HEAD = "| question | beside | here | there | times as fast | to reach | the same
 RULE = "| --- | --- | ---: | ---: | ---: | ---: | --- |\n"
 
 
-def table(rows: list[dict]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """One row a question and other side, seconds unless it says otherwise."""
     lines = [
         f"| {row['question']} | {row['compared_with']} | {row['seconds']:.3g} | "
