@@ -46,6 +46,7 @@ class Ending:
         self.until: float | None = None
         self.stage = os.environ.get("DVC_STAGE")
         self.parents = askers(self.stage) if self.stage else []
+        self.orphan = bool(self.parents) and adopted(self.parents)
 
     def arm(self) -> None:
         """From now on signals and the end of a parent end this process."""
@@ -85,7 +86,7 @@ class Ending:
                 for number in os.read(signals, 64):
                     if number in ENDING:  # which the main thread may be too busy to see
                         self.know(number)
-            if self.until is None and not all(map(alive, self.parents)):
+            if self.until is None and (self.orphan or not all(map(alive, self.parents))):
                 self.why, self.code = "ended, for what asked for it is gone", 143
                 self.until = time.monotonic() + GRACE
                 os.kill(self.process, signal.SIGTERM)
@@ -117,6 +118,19 @@ def askers(stage: str) -> list[psutil.Process]:
             if parent.environ().get("DVC_STAGE") != stage:
                 break
     return found
+
+
+def adopted(parents: list[psutil.Process]) -> bool:
+    """Whether the last of them has only taken in what another left, which ended before this looked.
+
+    That is the first process of a system, or a session's `systemd`, and of another session than
+    what it took in; who asks for a stage has it in its own.
+    """
+    *stage, last = [psutil.Process(), *parents]
+    with contextlib.suppress(psutil.Error, OSError):
+        reaps = last.pid == 1 or last.name() == "systemd"
+        return reaps and os.getsid(last.pid) != os.getsid(stage[-1].pid)
+    return False
 
 
 def alive(process: psutil.Process) -> bool:

@@ -129,6 +129,36 @@ def asked_for(tmp_path: Path, deep: bool) -> tuple[subprocess.Popen, int]:
     return process, int((tmp_path / "pid").read_text())
 
 
+def test_a_stage_ends_that_was_left_before_it_began_to_look(tmp_path: Path):
+    """Who asked for it ended while its Python started."""
+    told, noted = tmp_path / "told", tmp_path / "pid"
+    program = tmp_path / "stage.py"
+    begins = f"import os, time; open({str(noted)!r}, 'w').write(str(os.getpid()))\n"
+    begins += "while os.getppid() == int(os.environ['ASKER']): time.sleep(0.01)\n"
+    program.write_text(begins + STAGE.format(work=SLEEP, at_work=True))
+    asks = "import os, subprocess, sys, time; os.environ['DVC_STAGE'] = 's@x'; "
+    asks += "os.environ['ASKER'] = str(os.getpid()); out = open(sys.argv[2], 'w'); "
+    asks += "subprocess.Popen([sys.executable, sys.argv[1]], stdout=out, stderr=out); time.sleep(1)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", asks, str(program), str(told)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    try:
+        process.wait(10)
+        with contextlib.suppress(psutil.Error):
+            reaper = psutil.Process(int(noted.read_text())).parent()
+            if reaper.pid != 1 and reaper.name() != "systemd":
+                pytest.skip(f"what is left goes to {reaper.name()} here, not to the first process")
+        last = time.monotonic() + 20
+        while commands.members(process.pid):
+            assert time.monotonic() < last
+            time.sleep(0.05)
+    finally:
+        commands.end(process.pid)
+    assert "stage: ended, for what asked for it is gone\n" in told.read_text()
+
+
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stage_ends_with_who_asked_for_it(tmp_path: Path, number: signal.Signals, deep: bool):
