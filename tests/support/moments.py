@@ -15,6 +15,7 @@ from pathlib import Path
 
 import commands
 
+BEGUN = re.compile(r"Running stage '([^']+)'|Stage '([^']+)' is cached")
 SCRATCH = re.compile(r"\.[^/]*\.[0-9a-f]{8}-\d+-[0-9a-f]{8}\.part(/|$)")
 
 
@@ -67,8 +68,9 @@ class Run:
         self.process.wait()
 
     def ran(self) -> list[str]:
-        """The stages that have begun."""
-        return [line.split("'")[1] for line in list(self.said) if line.startswith("Running stage")]
+        """The stages that have begun, or were taken from what had run before."""
+        found = (BEGUN.match(line) for line in list(self.said))
+        return [begun[1] or begun[2] for begun in found if begun]
 
     def until(self, stage: str, limit: float) -> bool:
         """Wait until a stage begins; False if the run ends before."""
