@@ -61,7 +61,7 @@ $(CLUSTER)/.ready: $(READY)
 	touch $(CLUSTER)/.ready
 
 # How fast it is beside what people use: the table of docs/performance.md. After `dvc repro`; an hour.
-BENCHES := capture finetune respond extraction resampling nothing memory whole
+BENCHES := capture finetune respond extraction resampling nothing change memory whole
 
 bench: setup
 	for bench in $(BENCHES); do $(PYTHON) -m bench.$$bench || exit 1; done

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bench.sides import Answer, keep, timed
@@ -60,6 +61,7 @@ def main() -> None:
                 record[layer][-1][0, -1].float()
 
     def repeng() -> None:
+        np.float_ = np.float64  # type: ignore[attr-defined]  # repeng names what numpy 2 took away
         from repeng.extract import batched_get_hiddens
 
         class Tokenizer:
