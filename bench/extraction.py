@@ -47,7 +47,8 @@ def ours(values: torch.Tensor) -> dict[str, torch.Tensor]:
     }
 
     def one(name: str) -> torch.Tensor:
-        return METHODS[name](*spaces[name].coordinates.split(PER_CLASS), knobs)
+        positive, negative = spaces[name].coordinates.split(PER_CLASS)
+        return METHODS[name](positive, negative, knobs)
 
     found = side_by_side(one, METHODS)
     return {name: spaces[name].lift(made) for name, made in zip(METHODS, found, strict=True)}
