@@ -21,7 +21,7 @@ test: announced setup lint
 test-faults: setup
 	$(PYTHON) -m pytest tests/faults
 
-# The same with more moments, a quarter of an hour; the table of docs/reliability.md is made of it.
+# The same with more moments, 6 minutes on two free cores; the table of docs/reliability.md is made of it.
 reliability: setup
 	TRAITDRIFT_MOMENTS=42 TRAITDRIFT_OUTCOMES=.scratch/outcomes.json $(PYTHON) -m pytest tests/faults
 	$(PYTHON) tests/support/reliability.py .scratch/outcomes.json docs/reliability.md

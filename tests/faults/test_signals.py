@@ -129,11 +129,11 @@ def test_a_run_in_pieces_ends_as_one_that_nobody_disturbed(
                         lock.write_text(held)  # as `git checkout dvc.lock` has it
                         outcomes.tried(*CUT_SHORT)
                     break
+                held = lock.read_text() if lock.exists() else ""  # a stage begins once it is whole
                 time.sleep(moment.seconds)
                 if run.ran()[-1] not in hit or run.process.poll() is not None:
                     plan.insert(0, moment)  # it was quicker than that
                     continue
-                held = lock.read_text() if lock.exists() else ""
                 seen.append((moment, see(run, moment), outputs(root, outs)))
                 if run.process.poll() is not None:
                     break
