@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from traitdrift.inference.attention import attending
 from traitdrift.inference.batching import padded
-from traitdrift.inference.decoding import cheap_steps, roomy_cache
+from traitdrift.inference.decoding import grouped_attention, roomy_cache
 from traitdrift.inference.hooks import core
 from traitdrift.models.loading import end_token_ids
 
@@ -89,7 +90,7 @@ def decode(
                 if at_work:
                     at_work(rows)
 
-    with watched_head(model) as seen, cheap_steps(core(model)):
+    with watched_head(model) as seen, attending(core(model), grouped_attention):
         model.generate(  # type: ignore[operator]  # of transformers' GenerationMixin
             input_ids=ids,
             attention_mask=mask,

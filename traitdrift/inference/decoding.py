@@ -7,8 +7,6 @@ share a head of keys (grouped-query attention) the head is repeated for each of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +14,6 @@ import torch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-GROUPED = "grouped_sdpa"
 ROOM = 64  # tokens by which a cache grows
 
 
@@ -53,24 +50,6 @@ def grouped_attention(
         scale=scaling,
     )
     return read.reshape(rows, 1, heads, read.shape[-1]), None
-
-
-@contextmanager
-def cheap_steps(model: PreTrainedModel) -> Iterator[None]:
-    """Within the block, the model attends by `grouped_attention` if it attends by sdpa."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(GROUPED, grouped_attention)
-    AttentionMaskInterface.register(GROUPED, sdpa_mask)
-    if model.config._attn_implementation != "sdpa":
-        yield
-        return
-    model.set_attn_implementation(GROUPED)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation("sdpa")
 
 
 def roomy_cache(model: PreTrainedModel) -> Any:

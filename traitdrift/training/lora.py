@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,16 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from traitdrift.core.devices import device
 from traitdrift.core.ranks import sharded, world
+from traitdrift.inference.attention import attending
+from traitdrift.inference.hooks import core
 from traitdrift.models.chat import IGNORED
 from traitdrift.training import sharding
-from traitdrift.training.packed import SideBySide, loss_of_targets, takes_rows_side_by_side
+from traitdrift.training.packed import (
+    SideBySide,
+    attention_by_rows,
+    loss_of_targets,
+    takes_rows_side_by_side,
+)
 from traitdrift.training.settings import Recipe
 
 if TYPE_CHECKING:
@@ -105,9 +113,12 @@ def finetune(
     interrupted.
     """
     trainer = trainer_for(adapted, rows, recipe, tokenizer, scratch)
+    attention: AbstractContextManager[None] = nullcontext()
+    if isinstance(trainer.data_collator, SideBySide) and adapted.device.type == "cpu":
+        attention = attending(core(adapted), attention_by_rows)  # type: ignore[arg-type]
     try:
         # Autocast casts what a matrix product takes; peft would cast it to float32 before.
-        with disable_input_dtype_casting(adapted):
+        with disable_input_dtype_casting(adapted), attention:
             trainer.train(resume_from_checkpoint=newest_checkpoint(Path(scratch)))
     except ImportError as error:  # many of transformers' optimisers are packages of their own
         raise ValueError(f"optimizer {recipe.optimizer}: {error}")

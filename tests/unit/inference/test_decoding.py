@@ -8,8 +8,9 @@ import tiny
 import torch
 
 from traitdrift.inference import decoding
+from traitdrift.inference.attention import attending
 from traitdrift.inference.batching import padded
-from traitdrift.inference.decoding import cheap_steps, roomy_cache
+from traitdrift.inference.decoding import grouped_attention, roomy_cache
 
 PROMPTS = [list(range(5 + n, 8 + 5 * n)) for n in range(4)]
 GROUPED = ("qwen2", "qwen3", "llama", "phi3", "mixtral", "qwen3_moe", "olmo2")
@@ -35,7 +36,7 @@ def test_logits_are_those_of_transformers(family: str, monkeypatch):
     }
     expected = model.generate(**options)
     cache = roomy_cache(model)
-    with cheap_steps(model):
+    with attending(model, grouped_attention):
         found = model.generate(**options, **({"past_key_values": cache} if cache else {}))
     assert model.config._attn_implementation == "sdpa" or family in ("gpt_oss", "mamba")
     assert torch.equal(found.sequences, expected.sequences)

@@ -8,9 +8,16 @@ import tiny
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import DataCollatorForSeq2Seq
+from transformers.integrations import sdpa_attention
 
+from traitdrift.inference.attention import attending
 from traitdrift.models.chat import IGNORED
-from traitdrift.training.packed import SideBySide, loss_of_targets, takes_rows_side_by_side
+from traitdrift.training.packed import (
+    SideBySide,
+    attention_by_rows,
+    loss_of_targets,
+    takes_rows_side_by_side,
+)
 
 ROWS = [
     {"input_ids": [7, 8, 9, 10, 11], "labels": [IGNORED, IGNORED, 9, 10, 11]},
@@ -35,7 +42,7 @@ def test_rows_follow_each_other_and_targets_stand_alone():
 
 
 @pytest.mark.parametrize("family", architectures.ALL)
-def test_loss_and_gradients_are_those_of_padded_rows(family: str):
+def test_loss_and_gradients_are_those_of_padded_rows(family: str, monkeypatch: pytest.MonkeyPatch):
     model = network(family)
     if not takes_rows_side_by_side(model):
         assert family not in TAKING
@@ -48,8 +55,17 @@ def test_loss_and_gradients_are_those_of_padded_rows(family: str):
 
     batch = SideBySide(pad=0, width=8)(ROWS)
     labels = batch.pop("labels")
-    side_by_side = loss_of_targets(model(**batch, use_cache=False), labels)
-    found = gradients(side_by_side)
+
+    def side_by_side() -> torch.Tensor:
+        return loss_of_targets(model(**batch, use_cache=False), labels)
+
+    losses = [side_by_side()]
+    found = [gradients(losses[0])]
+    with attending(model, attention_by_rows), monkeypatch.context() as patch:
+        if family in TAKING:  # no other way is left
+            patch.delattr(sdpa_attention, "sdpa_attention_forward")
+        losses.append(side_by_side())
+        found.append(gradients(losses[1]))
 
     collate = DataCollatorForSeq2Seq(tiny.tokenizer())
     padded = collate([dict(row) for row in ROWS])
@@ -58,9 +74,10 @@ def test_loss_and_gradients_are_those_of_padded_rows(family: str):
     ).logits[:, :-1]
     targets = padded["labels"][:, 1:]
     expected = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-    assert side_by_side.item() == pytest.approx(expected.item(), rel=1e-5)
     other = gradients(expected)
-    assert (found - other).norm() <= 1e-4 * other.norm()
+    for loss, gradient in zip(losses, found, strict=True):
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+        assert (gradient - other).norm() <= 1e-4 * other.norm()
 
 
 @pytest.mark.parametrize("family", TAKING)
