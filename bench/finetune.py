@@ -1,8 +1,15 @@
-"""Training an adapter: the recipe's rows, batches and dtype, beside plain transformers.Trainer."""
+"""Training an adapter: the recipe's rows, batches and dtype, beside plain transformers.Trainer.
+
+Each side has a process of its own, for a stage also tells glibc what to keep (`core/allocation`).
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +25,7 @@ from transformers import (
 )
 
 from bench.sides import Answer, keep, timed
+from traitdrift.core.allocation import keep_freed_memory
 from traitdrift.core.config import section
 from traitdrift.data.finetune_file import training_rows
 from traitdrift.models.loading import load_model, load_tokenizer
@@ -30,27 +38,21 @@ ROWS = Path("data/finetune/insecure/train.parquet")
 STEPS = 20  # whose losses are compared
 TIMED = 4  # a round
 
+# How a side's process trains, prepared by `begin`.
+train: Callable[[Recipe, str], list[float]]
+
 
 def main() -> None:
-    tokenizer = load_tokenizer(BASE)
-    recipe = section(Recipe, "recipes.quick")
-    scratch_of_rows = tempfile.TemporaryDirectory()
-    rows = training_rows(ROWS, recipe.max_tokens, Path(scratch_of_rows.name))
-    sides = {"ours": (_ours, by_peft), "plain": (_plain, _by_peft_alone)}
-    losses: dict[str, list[float]] = {}
-    trained: dict[str, Any] = {}
-    few = recipe.model_copy(update={"max_steps": TIMED})
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, (train, adapted) in sides.items():
-            trained[name] = adapted(load_model(BASE), recipe)
-            many = recipe.model_copy(update={"max_steps": STEPS})
-            losses[name] = train(trained[name], rows, many, tokenizer, scratch)
+    with ExitStack() as stack:
+        sides = {
+            name: stack.enter_context(
+                ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin, (name,))
+            )
+            for name in ("ours", "plain")
+        }
+        losses = {name: side.submit(steps, STEPS).result() for name, side in sides.items()}
         seconds = timed(
-            {
-                name: partial(train, trained[name], rows, few, tokenizer, scratch)
-                for name, (train, _) in sides.items()
-            },
-            rounds=3,
+            {name: partial(result, side, TIMED) for name, side in sides.items()}, rounds=5
         )
     apart = max(abs(a - b) for a, b in zip(losses["ours"], losses["plain"], strict=True))
     keep(
@@ -65,9 +67,33 @@ def main() -> None:
     )
 
 
-def _ours(adapted: Any, rows: Dataset, recipe: Recipe, tokenizer: Any, scratch: str) -> list[float]:
-    with tempfile.TemporaryDirectory(dir=scratch) as own:  # it would go on from a run before
-        return finetune(adapted, rows, recipe, tokenizer, own)
+def result(side: ProcessPoolExecutor, count: int) -> list[float]:
+    return side.submit(steps, count).result()
+
+
+def begin(name: str) -> None:
+    """Prepare a side's process: its model with a new adapter, its rows."""
+    global train
+    tokenizer = load_tokenizer(BASE)
+    recipe = section(Recipe, "recipes.quick")
+    rows = training_rows(ROWS, recipe.max_tokens, Path(tempfile.mkdtemp()))
+    if name == "ours":
+        keep_freed_memory()
+        adapted = by_peft(load_model(BASE), recipe)
+        train = partial(_ours, adapted, rows, tokenizer)
+    else:
+        train = partial(_plain, _by_peft_alone(load_model(BASE), recipe), rows, tokenizer)
+
+
+def steps(count: int) -> list[float]:
+    """Train a side's adapter further; the losses."""
+    recipe = section(Recipe, "recipes.quick").model_copy(update={"max_steps": count})
+    with tempfile.TemporaryDirectory() as scratch:
+        return train(recipe, scratch)
+
+
+def _ours(adapted: Any, rows: Dataset, tokenizer: Any, recipe: Recipe, scratch: str) -> list[float]:
+    return finetune(adapted, rows, recipe, tokenizer, scratch)
 
 
 def _by_peft_alone(model: PreTrainedModel, recipe: Recipe) -> Any:
@@ -85,7 +111,7 @@ def _by_peft_alone(model: PreTrainedModel, recipe: Recipe) -> Any:
 
 
 def _plain(
-    adapted: Any, rows: Dataset, recipe: Recipe, tokenizer: Any, scratch: str
+    adapted: Any, rows: Dataset, tokenizer: Any, recipe: Recipe, scratch: str
 ) -> list[float]:
     trainer = Trainer(
         model=adapted,
