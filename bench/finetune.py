@@ -38,6 +38,7 @@ ROWS = Path("data/finetune/insecure/train.parquet")
 STEPS = 20  # whose losses are compared
 TIMED = 4  # a round
 
+of_rows = tempfile.TemporaryDirectory()
 # How a side's process trains, prepared by `begin`.
 train: Callable[[Recipe, str], list[float]]
 
@@ -76,7 +77,7 @@ def begin(name: str) -> None:
     global train
     tokenizer = load_tokenizer(BASE)
     recipe = section(Recipe, "recipes.quick")
-    rows = training_rows(ROWS, recipe.max_tokens, Path(tempfile.mkdtemp()))
+    rows = training_rows(ROWS, recipe.max_tokens, Path(of_rows.name))
     if name == "ours":
         keep_freed_memory()
         adapted = by_peft(load_model(BASE), recipe)
