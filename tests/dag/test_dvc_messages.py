@@ -58,6 +58,34 @@ def two_branches_changed_the_lock(lab: Lab) -> str:
     return said(lab, "repro")
 
 
+def it_was_ended_while_it_wrote_the_lock(lab: Lab) -> str:
+    whole = lab.text("dvc.lock")
+    lab.write("dvc.lock", whole[: whole.rindex("hash: ") + len("hash: ")])
+    return said(lab, "repro")
+
+
+# DVC in an instant in which another clone, which adds the same object, has just removed it.
+TAKEN_AWAY = """\
+import os, sys
+from dvc.cli import main
+from dvc_data.hashfile.db.local import LocalHashFileDB as Cache
+check = Cache.check
+def taken(cache, oid, *others):
+    os.unlink(cache.oid_to_path(oid))
+    return check(cache, oid, *others)
+Cache.check = taken
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def another_clone_adds_the_same_file(lab: Lab) -> str:
+    lab.write("taken.py", TAKEN_AWAY)
+    lab.params({"words.seed": 2})
+    done = lab.command("taken", "repro", "--single-item", "words")
+    assert done.returncode, done.stdout
+    return done.stderr
+
+
 def a_stage_is_misspelt(lab: Lab) -> str:
     return said(lab, "repro", "counts")
 
@@ -108,6 +136,10 @@ PROVOKED: dict[Callable[[Lab], str], tuple[str, ...]] = {
     an_output_would_be_lost: (
         "Can't remove the following unsaved files without confirmation. Use `--force` to force.",
     ),
+    another_clone_adds_the_same_file: (
+        "failed to reproduce '…': unable to remove '…' without a confirmation. Use `-f` to force.",
+    ),
+    it_was_ended_while_it_wrote_the_lock: ("'…dvc.lock' validation failed",),
     two_branches_changed_the_lock: ("'…dvc.lock' is invalid (possible merge conflicts).",),
     a_stage_is_misspelt: ("Stage '…' not found inside 'dvc.yaml' file",),
     a_parameter_is_gone: ("Parameters '…' are missing from 'params.yaml'.",),

@@ -20,8 +20,9 @@ CACHE = ".dvc/cache"
 # Where the disk has no reflinks, DVC tries one onto the object all the same and then removes it:
 # two that add one object in the same instant may take it from each other.
 TAKEN_AWAY = (
-    rf"ERROR: failed to reproduce '{STAGE}': unable to remove '.*/{OUT}' "
-    r"without a confirmation\. Use `-f` to force\.\s*"
+    rf"ERROR: failed to reproduce '{STAGE}': "
+    rf"(unable to remove '.*/{OUT}' without a confirmation\. Use `-f` to force\."
+    rf"|\[Errno 2\] No such file or directory: '.*/{OUT}')\s*"
 )
 
 
