@@ -28,7 +28,7 @@ PAGES = ("experiments.md", "lineage.md", "outside.md", "scale.md", "sharing.md")
 SILENT = (
     *("api.md", "cluster.md", "contributing.md", "data.md", "findings.md", "glossary.md"),
     *("index.md", "judge.md", "methods.md", "models.md", "parameters.md", "running.md"),
-    *("reliability.md", "stages.md", "traits.md", "troubleshooting.md"),
+    *("performance.md", "reliability.md", "stages.md", "traits.md", "troubleshooting.md"),
 )
 
 
