@@ -69,7 +69,7 @@ bench: setup
 
 # Minutes on two free cores; where others work on them too, twice as many.
 announced:
-	@echo 'ruff, mypy, then pytest, about: unit (tiny models) 9 min, dag (dvc.yaml) 10, e2e (real model) 30'
+	@echo 'ruff, mypy, then pytest, about: unit (tiny models) 8 min, dag (dvc.yaml) 5, e2e (real model) 32'
 
 # A and B are variants, experiments or revisions; `workspace` is what `subject` stands for now.
 A := base
