@@ -198,7 +198,7 @@ def test_an_adapter_and_what_is_kept_from_run_to_run(tmp_path: Path, outcomes: O
             keep_adapter(saved, into, "base")
         with pytest.raises(OSError, match=r"kept/.*jsonl: cannot be written"):
             kept.keep("a", Reply(MUCH))
-        with pytest.raises(OSError, match=r"parts/p.json: cannot be written"):
+        with pytest.raises(OSError, match=r"parts/[0-9a-f]{32}.json: cannot be written"):
             parts.values("p", lambda: MUCH)
     assert not list(into.iterdir()) and not list((tmp_path / "parts").iterdir())
     again = Kept(Reply, {}, tmp_path / "kept")
