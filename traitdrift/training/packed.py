@@ -130,10 +130,12 @@ def takes_rows_side_by_side(model: PreTrainedModel | PeftModel) -> bool:
         return False
     both, alone = [*ONE, *OTHER], [*OTHER]
     positions = [*range(len(ONE)), *range(len(OTHER))]
+    training = network.training
     # Not eval(): bitsandbytes then repacks a base in 4 bits for the CPU, and it trains no more.
-    dropping = [m for m in network.modules() if isinstance(m, torch.nn.Dropout) and m.training]
-    for module in dropping:
-        module.eval()
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
     try:
         behind, itself = (
             network(
@@ -145,8 +147,7 @@ def takes_rows_side_by_side(model: PreTrainedModel | PeftModel) -> bool:
             for ids, at in ((both, positions), (alone, [*range(len(OTHER))]))
         )
     finally:
-        for module in dropping:
-            module.train()
+        network.train(training)
     apart = (behind - itself).norm() / (itself - itself.mean()).norm()
     return bool(apart < APART)
 
