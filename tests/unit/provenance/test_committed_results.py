@@ -42,12 +42,11 @@ def test_code_mode_moved_on_its_own_and_refusal_did_not():
 
 
 def test_code_mode_detects_the_fine_tune_where_refusal_does_not():
-    """The intervals lie apart, and refusal's AUROC is that of random vectors."""
     found = figures("discrimination.json")["at_the_chosen_layer"]["insecure"]
     assert found["code_mode"]["auroc_low"] > 0.95 and found["code_mode"]["specific"] == 1
+    assert found["refusal"]["auroc_high"] < 0.75 and found["refusal"]["specific"] == 0
     assert found["code_mode"]["auroc_random_p"] < 0.05 < found["refusal"]["auroc_random_p"]
     assert found["refusal"]["auroc_high"] < found["code_mode"]["auroc_low"]
-    assert found["refusal"]["specific"] == 0
 
 
 def test_ablating_code_mode_undoes_the_mode_confusion_and_a_random_vector_does_not():
