@@ -18,6 +18,7 @@ from traitdrift.inference.attention import attending
 from traitdrift.inference.hooks import core
 from traitdrift.models.chat import IGNORED
 from traitdrift.training import sharding
+from traitdrift.training.adapted_product import in_one_node
 from traitdrift.training.packed import (
     SideBySide,
     attention_by_rows,
@@ -114,11 +115,14 @@ def finetune(
     """
     trainer = trainer_for(adapted, rows, recipe, tokenizer, scratch)
     attention: AbstractContextManager[None] = nullcontext()
+    products: AbstractContextManager[None] = nullcontext()
+    if recipe.backend == "peft":
+        products = in_one_node(adapted)
     if isinstance(trainer.data_collator, SideBySide) and adapted.device.type == "cpu":
         attention = attending(core(adapted), attention_by_rows)  # type: ignore[arg-type]
     try:
         # Autocast casts what a matrix product takes; peft would cast it to float32 before.
-        with disable_input_dtype_casting(adapted), attention:
+        with disable_input_dtype_casting(adapted), attention, products:
             trainer.train(resume_from_checkpoint=newest_checkpoint(Path(scratch)))
     except ImportError as error:  # many of transformers' optimisers are packages of their own
         raise ValueError(f"optimizer {recipe.optimizer}: {error}")

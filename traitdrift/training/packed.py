@@ -103,19 +103,24 @@ def attention_by_rows(
     shared, width = key.shape[1], query.shape[3]
     scale = width**-0.5 if scaling is None else scaling
     begins = (position_ids[0] == 0).nonzero().flatten().tolist()
+    lengths = [end - begin for begin, end in zip(begins, [*begins[1:], tokens], strict=True)]
     read = []
-    for begin, end in zip(begins, [*begins[1:], tokens], strict=True):
-        some = slice(begin, end)
-        mask = attention_mask[0, 0, some, some]
-        hidden = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, float("-inf"))
-        queries = query[0, :, some].reshape(shared, -1, width)
-        scores = torch.baddbmm(
-            hidden.repeat(query.shape[1] // shared, 1).expand(shared, -1, -1),
-            queries,
-            key[0, :, some].transpose(1, 2),
-            alpha=scale,
-        )
-        read.append(torch.bmm(scores.softmax(-1), value[0, :, some]).view(-1, end - begin, width))
+    # Autocast would take the softmax in float32 and back; torch's own rounds once, at its end.
+    with torch.autocast(query.device.type, enabled=False):
+        for begin, queries, keys, values in zip(
+            begins, *(of[0].split(lengths, 1) for of in (query, key, value)), strict=True
+        ):
+            length = queries.shape[1]
+            some = slice(begin, begin + length)
+            mask = attention_mask[0, 0, some, some]
+            hidden = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, float("-inf"))
+            scores = torch.baddbmm(
+                hidden.repeat(query.shape[1] // shared, 1).expand(shared, -1, -1),
+                queries.reshape(shared, -1, width),
+                keys.transpose(1, 2),
+                alpha=scale,
+            )
+            read.append(torch.bmm(scores.softmax(-1), values).view(-1, length, width))
     return torch.cat(read, dim=1).transpose(0, 1)[None].contiguous(), None
 
 
