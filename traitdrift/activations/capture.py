@@ -116,7 +116,8 @@ def assembled(parts: Iterable[Part], rows: int) -> Streams:
         for position, stream in streams.items():
             if position not in whole:
                 whole[position] = stream.new_zeros(rows, *stream.shape[1:])
-            whole[position][list(indexes)] = stream
+            for index, row in zip(indexes, stream, strict=True):
+                whole[position][index] = row
     return whole
 
 
@@ -152,7 +153,7 @@ def forwarded(model: PreTrainedModel, batch: Sequence[TokenizedConversation], pa
 
     with after_blocks(model, see):
         forward_rest(model, sequences, prefix, pad)
-    streams = {position: torch.stack(values, dim=1).cpu() for position, values in seen.items()}
+    streams = {position: torch.stack(values, dim=1) for position, values in seen.items()}
     for position, stream in streams.items():
         broken = (~stream.isfinite().all(dim=2)).nonzero()
         if len(broken):
@@ -161,7 +162,7 @@ def forwarded(model: PreTrainedModel, batch: Sequence[TokenizedConversation], pa
                 f"NaN or infinite activation in layer {layer} at {position} of "
                 f"{batch[row].name[:60]!r}; try another dtype"
             )
-    return streams
+    return {position: stream.cpu() for position, stream in streams.items()}
 
 
 def _averaging(tokens: Sequence[Sequence[int]], width: int) -> torch.Tensor:
