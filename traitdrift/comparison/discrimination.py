@@ -10,7 +10,7 @@ import torch
 from traitdrift.comparison.settings import Compare
 from traitdrift.comparison.shift import shift_by_layer
 from traitdrift.core.files import rounded
-from traitdrift.stats.resampling import percentile_interval
+from traitdrift.stats.resampling import drawn, percentile_interval
 from traitdrift.vectors.nulls import NullVectors
 from traitdrift.vectors.separation import auroc, scalar_projections
 
@@ -61,9 +61,7 @@ def auroc_interval(
     A question drawn brings its two projections along.
     """
     n = len(after)
-    counts = np.random.default_rng(settings.seed).multinomial(
-        n, np.full(n, 1 / n), size=settings.resamples
-    )
+    counts = drawn(n, settings.resamples, settings.seed)
     bounds = []
     for one, other in zip(after.T.double().numpy(), before.T.double().numpy(), strict=True):
         wins = (one[:, None] > other) + 0.5 * (one[:, None] == other)
