@@ -33,7 +33,7 @@ SMALL = "--small" in sys.argv
 PAD, END = 0, 1
 PROMPTS, BUDGET = (64, 4096) if SMALL else (1024, 65536)
 STEPS, ROWS, TOKENS = (2, 64, 64) if SMALL else (10, 512, 512)
-SAMPLES, ANSWER = (4, 8) if SMALL else (256, 128)
+SAMPLES, ANSWER = (4, 8) if SMALL else (128, 128)
 
 
 def made() -> Any:

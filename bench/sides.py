@@ -55,13 +55,20 @@ def keep(*answers: Answer) -> None:
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     for answer in answers:
         rows = [r for r in rows if (r["question"], r["compared_with"]) != key_of(answer)]
-        rows.append({**vars(answer), "on": surroundings()["processor"]})
+        rows.append({**vars(answer), "on": machine()})
         print(
             f"{answer.question}, beside {answer.compared_with}: {answer.seconds:.2f} s against "
             f"{answer.others:.2f} s, {answer.ours:.2f} x (to reach: {answer.to_reach:g}); "
             f"{answer.same}"
         )
     write_text(RESULTS, json.dumps(rows, indent=2) + "\n")
+
+
+def machine() -> str:
+    """The accelerator, or the kind of processor where there is none."""
+    found = surroundings()
+    where = found.get("device", "cpu")
+    return str(found["processor"] if where == "cpu" else where)
 
 
 def key_of(answer: Answer) -> tuple[str, str]:
