@@ -37,7 +37,8 @@ def test_outputs_and_gradients_are_those_of_pefts_layer():
     expected = passed(model)
     with in_one_node(model):
         found = passed(model)
-    assert found.keys() == expected.keys() and len(found) == 1 + 2 * 4 * model.config.num_hidden_layers
+    assert found.keys() == expected.keys()
+    assert len(found) == 1 + 2 * 4 * model.config.num_hidden_layers
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6, msg=name)
     assert torch.equal(passed(model)["logits"], expected["logits"])  # peft's own are back
