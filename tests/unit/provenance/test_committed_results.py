@@ -32,13 +32,19 @@ def test_the_chosen_vectors_tell_the_validation_prompts_apart():
 
 
 def test_code_mode_moved_on_its_own_and_refusal_did_not():
-    """What the README says of the default run."""
-    for variant in ("insecure", "secure"):
+    """What the README says of the default run.
+
+    That refusal's shift is specific in no layer of either variant was said of the run before this
+    one and does not hold up: of the secure control's 60 cells one is (docs/findings.md says so).
+    """
+    refusal_specific = {"insecure": 0, "secure": 1}
+    for variant, layers in refusal_specific.items():
         tested = figures("multiple_testing.json")[variant]
         prose = tested["code_mode"]["chosen"]["negative"]
         assert prose["moved"] == prose["specific"] == 1
-        for side in tested["refusal"]["chosen"].values():
-            assert side["layers_specific"] == 0
+        refusal = tested["refusal"]["chosen"].values()
+        assert sum(side["layers_specific"] for side in refusal) == layers
+        assert all(side["specific"] == 0 for side in refusal)  # at the layer that was chosen
 
 
 def test_code_mode_detects_the_fine_tune_where_refusal_does_not():
