@@ -36,7 +36,7 @@ from traitdrift.training.settings import Recipe
 BASE = Path("models/base")
 ROWS = Path("data/finetune/insecure/train.parquet")
 STEPS = 20  # whose losses are compared
-TIMED = 4  # a round
+TIMED = 8  # a round
 
 of_rows = tempfile.TemporaryDirectory()
 # How a side's process trains, prepared by `begin`.
