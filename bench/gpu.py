@@ -198,7 +198,7 @@ def fine_tune(model: Any, weights: int, rate: float) -> None:
             "its products at the card's matrix rate",
             taken,
             tokens * 2 * again * weights / rate,
-            0.4,
+            None,
             told(tokens, taken, 2 * again * weights, rate),
         )
     )

@@ -22,14 +22,14 @@ class Answer:
     """What a question's row says.
 
     `ours` is how many times faster this project is than the other side, in the median of the
-    rounds; `to_reach` what was wanted of it; `same` in what sense both gave the same.
+    rounds; `to_reach` what was wanted of it, if anything; `same` in what sense both gave the same.
     """
 
     question: str
     compared_with: str
     seconds: float
     others: float
-    to_reach: float
+    to_reach: float | None
     same: str
 
     @property
@@ -56,9 +56,10 @@ def keep(*answers: Answer) -> None:
     for answer in answers:
         rows = [r for r in rows if (r["question"], r["compared_with"]) != key_of(answer)]
         rows.append({**vars(answer), "on": machine()})
+        aim = f" (to reach: {answer.to_reach:g})" if answer.to_reach is not None else ""
         print(
             f"{answer.question}, beside {answer.compared_with}: {answer.seconds:.2f} s against "
-            f"{answer.others:.2f} s, {answer.ours:.2f} x (to reach: {answer.to_reach:g}); "
+            f"{answer.others:.2f} s, {answer.ours:.2f} x{aim}; "
             f"{answer.same}"
         )
     write_text(RESULTS, json.dumps(rows, indent=2) + "\n")

@@ -17,11 +17,15 @@ def table(rows: list[dict[str, Any]]) -> str:
     """One row a question and other side, seconds unless it says otherwise."""
     lines = [
         f"| {row['question']} | {row['compared_with']} | {row['seconds']:.3g} | "
-        f"{row['others']:.3g} | {row['others'] / row['seconds']:.3g} | {row['to_reach']:.3g} | "
+        f"{row['others']:.3g} | {row['others'] / row['seconds']:.3g} | {aim(row['to_reach'])} | "
         f"{row['same']} |\n"
         for row in sorted(rows, key=lambda row: row["question"])
     ]
     return HEAD + RULE + "".join(lines)
+
+
+def aim(to_reach: float | None) -> str:
+    return "" if to_reach is None else f"{to_reach:.3g}"
 
 
 def main() -> None:
