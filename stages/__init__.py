@@ -15,6 +15,7 @@ from traitdrift.core.first_calls import settle_elementwise
 from traitdrift.core.ranks import is_main
 from traitdrift.core.run_record import note
 from traitdrift.core.text import printable
+from traitdrift.core.wide_products import widen_products
 
 # DVC tells a command by this variable which stage it is, `dataset@insecure`. The cell is taken from
 # there and stands in no command of dvc.yaml, for a command is a text that a shell reads, and a key
@@ -41,6 +42,7 @@ def run(recipe: Callable[..., None]) -> None:
     if "torch" in sys.modules:  # a stage that loads no tensor starts without it
         keep_freed_memory()
         settle_elementwise()
+        widen_products()
     try:
         if _ending:
             _ending.at_work = True
