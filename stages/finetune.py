@@ -10,9 +10,11 @@ import pandas
 from stages import run
 from traitdrift.core.config import Id, section
 from traitdrift.core.files import SCHEMA_VERSION, read_json, write_csv, write_json
+from traitdrift.core.first_calls import settle_elementwise
 from traitdrift.core.ranks import others_end
 from traitdrift.core.scratch import checkpoints
 from traitdrift.core.temporary import temporary_folder
+from traitdrift.core.wide_products import widen_products
 from traitdrift.data.finetune_file import say_cut, trained_tokens, training_rows
 from traitdrift.models.adapted import adapted_modules
 from traitdrift.models.adapter import idle, keep_adapter
@@ -35,6 +37,8 @@ def main(variant: str) -> None:
 
     from traitdrift.training.lora import finetune
 
+    settle_elementwise()
+    widen_products()
     data, tokenizer = read_json(DATA / dataset / "dataset.json"), load_tokenizer(BASE)
     with (
         temporary_folder() as scratch,

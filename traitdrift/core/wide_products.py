@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
-# With fewer rows, writing the other matrix anew as float32 takes longer than is won.
-FEWEST_ROWS = 16
+# With fewer rows, writing the other matrix anew as float32 takes longer than is won; a matrix of
+# more elements than IN_CACHE, as a vocabulary's, is fetched from memory for that.
+FEWEST_ROWS, FEWEST_ROWS_OF_LARGE, IN_CACHE = 4, 16, 2**23
 
 
 def wants_wide_products(kind: str) -> bool:
@@ -50,8 +51,9 @@ def widened() -> torch.library.Library:
         own = torch.library.get_kernel(f"aten::{name}", "CPU")
 
         def product(keys: Any, *tensors: torch.Tensor, own: Any = own, **scales: float) -> Any:
-            left = tensors[-2]
-            if left.dtype != torch.bfloat16 or left.shape[-2] < FEWEST_ROWS:
+            left, right = tensors[-2:]
+            fewest = FEWEST_ROWS if right.numel() <= IN_CACHE else FEWEST_ROWS_OF_LARGE
+            if left.dtype != torch.bfloat16 or left.shape[-2] < fewest:
                 return own.call_boxed(keys, *tensors, **scales)
             wide = own.call_boxed(keys, *(one.float() for one in tensors), **scales)
             return wide.bfloat16()

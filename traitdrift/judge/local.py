@@ -17,6 +17,7 @@ import torch
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from traitdrift.core.first_calls import settle_elementwise
+from traitdrift.core.wide_products import widen_products
 from traitdrift.inference.batching import by_length, padded, token_budget
 from traitdrift.judge.protocol import Judgement, as_number, as_word, expected_score, read_tokens
 from traitdrift.judge.settings import LocalJudgeSettings
@@ -63,6 +64,7 @@ class LocalJudge:
         prompts = [ids for ids, _ in encode_all(self.tokenizer, texts)]
         paths = number_paths(self.tokenizer, rendered[0])
         settle_elementwise()
+        widen_products()
         wished = self.settings.model
         model = pretrained(str(self.folder), wished.dtype, wished.quantise).eval()
         longest = max(map(len, prompts)) + max(map(len, paths))
