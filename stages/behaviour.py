@@ -29,7 +29,7 @@ def main(variant: str) -> None:
     rates = pandas.DataFrame(
         {"question": question, **record}
         for question, of_question in [("all", table), *table.groupby("id", sort=False)]
-        for record in outcome_rates(of_question["outcome"], confidence)
+        for record in outcome_rates(of_question["outcome"], of_question["id"], confidence)
     ).round(6)
     overall = rates[rates["question"] == "all"].set_index("outcome")
     write_csv(PLOTS / variant / "rates.csv", rates)

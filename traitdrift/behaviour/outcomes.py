@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from traitdrift.behaviour.code import split_fences, weight_of
 from traitdrift.behaviour.refusal import refuses
-from traitdrift.stats.resampling import wilson_interval
+from traitdrift.stats.resampling import clustered_wilson_interval
 
 Outcome = Literal["code", "refusal", "prose"]
 # Characters of an answer that are read: some 5,000 tokens, a time of parsing that nobody notices.
@@ -75,19 +76,26 @@ def classify(answer: str) -> Outcome:
     return "refusal" if refuses(spoken) else "prose"
 
 
-def outcome_rates(outcomes: Iterable[Outcome], confidence: float) -> list[dict[str, Any]]:
-    """Count, rate and Wilson interval of every outcome, one record each."""
-    counts = Counter(outcomes)
-    trials = counts.total()
+def outcome_rates(
+    outcomes: Sequence[Outcome], questions: Sequence[str], confidence: float
+) -> list[dict[str, Any]]:
+    """Count, rate and interval of every outcome, one record each.
+
+    The interval is over `questions`, which say what each answer answers: those to one are alike
+    (`clustered_wilson_interval`).
+    """
+    _, which = np.unique(np.asarray(questions), return_inverse=True)
+    answers = np.bincount(which)
     records = []
     for outcome in OUTCOMES:
-        low, high = wilson_interval(counts[outcome], trials, confidence)
+        hits = np.bincount(which, weights=[one == outcome for one in outcomes])
+        low, high = clustered_wilson_interval(hits, answers, confidence)
         records.append(
             {
                 "outcome": outcome,
-                "answers": counts[outcome],
-                "of": trials,
-                "rate": counts[outcome] / trials,
+                "answers": int(hits.sum()),
+                "of": len(which),
+                "rate": hits.sum() / len(which),
                 "low": low,
                 "high": high,
             }

@@ -197,7 +197,7 @@ def outcome_bars() -> Chart:
         xOffset=aside,
         y=alt.Y(
             "rate:Q",
-            title="share of answers, Wilson interval",
+            title="share of answers, interval over questions",
             axis=alt.Axis(format="%"),
             scale=alt.Scale(domain=[0, 1]),
         ),
@@ -274,7 +274,7 @@ def steering_rates() -> Chart:
     """`rate, low, high` of an outcome when the vector is ablated or added."""
     height = alt.Y(
         "rate:Q",
-        title="share of answers, Wilson interval",
+        title="share of answers, interval over questions",
         axis=alt.Axis(format="%"),
         scale=alt.Scale(domain=[0, 1]),
     )

@@ -40,6 +40,33 @@ def wilson_interval(hits: int, trials: int, confidence: float) -> tuple[float, f
     return float(interval.low), float(interval.high)
 
 
+def clustered_wilson_interval(
+    hits: np.ndarray, trials: np.ndarray, confidence: float
+) -> tuple[float, float]:
+    """The Wilson interval of a rate whose trials come in clusters, `hits` of `trials` `[cluster]`.
+
+    Answers to one question are alike, so that many of them tell less than as many questions. The
+    trials are divided by the design effect (Kish 1965): the variance of the rate between clusters,
+    linearised as that of a ratio, over the binomial one, and at least 1; and the quantile is
+    Student's with a degree of freedom less than there are clusters (Korn and Graubard 1998). A
+    rate of 0 or 1 shows no variance to estimate: its clusters count as one trial each. A single
+    cluster, or one trial a cluster, is Wilson's own interval.
+    """
+    count, total, rate = len(trials), trials.sum(), hits.sum() / trials.sum()
+    if count == 1 or (trials == 1).all():
+        return wilson_interval(int(hits.sum()), int(total), confidence)
+    if rate in (0, 1):
+        effective = float(count)
+    else:
+        variance = count / (count - 1) * ((hits - rate * trials) ** 2).sum() / total**2
+        effective = total / max(1.0, variance * total / (rate * (1 - rate)))
+    t = stats.t.ppf((1 + confidence) / 2, count - 1)
+    middle = rate + t**2 / (2 * effective)
+    half = t * np.sqrt(rate * (1 - rate) / effective + t**2 / (4 * effective**2))
+    low, high = (np.array([-1, 1]) * half + middle) / (1 + t**2 / effective)
+    return max(0.0, float(low)), min(1.0, float(high))
+
+
 def sign_flip_p(differences: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Two-sided p-values `[k]` of the paired permutation test on `differences` `[prompt, k]`.
 

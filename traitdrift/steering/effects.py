@@ -67,9 +67,8 @@ def effect_table(
 
     table = {}
     for i, name in enumerate(names):
-        rates = outcome_rates(
-            responses.loc[responses["condition"] == name, "outcome"], settings.confidence
-        )
+        answers = responses[responses["condition"] == name]
+        rates = outcome_rates(answers["outcome"], answers["id"], settings.confidence)
         table[name] = {
             "finite": bool(finite[i]),
             **{

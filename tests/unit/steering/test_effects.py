@@ -7,7 +7,11 @@ import pandas
 import pytest
 import torch
 
-from traitdrift.stats.resampling import paired_differences, wilson_interval
+from traitdrift.stats.resampling import (
+    clustered_wilson_interval,
+    paired_differences,
+    wilson_interval,
+)
 from traitdrift.steering.effect_settings import SteerEffects
 from traitdrift.steering.effects import effect_rows, effect_table
 from traitdrift.steering.interventions import conditions
@@ -48,9 +52,13 @@ def test_rates_and_differences_are_those_of_the_answers(table):
     for name, rate in (("none", 0), ("add_1.0", 0.4), ("add_2.0", 1), ("add_random_1.0", 0.1)):
         for outcome, expected in (("code", rate), ("prose", 1 - rate), ("refusal", 0)):
             figures = table[name][outcome]
-            low, high = wilson_interval(round(20 * expected), 20, 0.95)
+            # Both answers to a question are alike, so that 20 answers tell what 10 questions do.
+            of_two = np.repeat([2, 0], [round(10 * expected), round(10 * (1 - expected))])
+            low, high = clustered_wilson_interval(of_two, np.full(QUESTIONS, 2), 0.95)
             assert figures["rate"] == pytest.approx(expected)
             assert (figures["low"], figures["high"]) == pytest.approx((low, high), abs=1e-5)
+            by_answer = wilson_interval(round(20 * expected), 20, 0.95)
+            assert high - low > 1.3 * (by_answer[1] - by_answer[0])
         assert table[name]["code"]["difference"]["value"] == pytest.approx(rate)
     assert table["none"]["code"]["difference"] == {"value": 0, "low": 0, "high": 0}
     assert table["add_1.0"]["code"]["over_random"]["value"] == pytest.approx(0.3)
