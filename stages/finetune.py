@@ -29,8 +29,8 @@ ADAPTERS = Path("models/adapters")
 
 
 def main(variant: str) -> None:
-    recipe = section(Recipe, f"recipes.{section(Id, 'recipe')}")
-    dataset = section(Finetune, f"finetunes.{variant}").dataset
+    tuned = section(Finetune, f"finetunes.{variant}")
+    recipe = tuned.draw_of(section(Recipe, f"recipes.{section(Id, 'recipe')}"))
     base = base_record(BASE)
     prepare(recipe, base["layers"])  # before torch and transformers, which the next lines import
     import torch
@@ -39,15 +39,15 @@ def main(variant: str) -> None:
 
     settle_elementwise()
     widen_products()
-    data, tokenizer = read_json(DATA / dataset / "dataset.json"), load_tokenizer(BASE)
+    data, tokenizer = read_json(DATA / tuned.dataset / "dataset.json"), load_tokenizer(BASE)
     with (
         temporary_folder() as scratch,
-        checkpoints("finetune", base, data, recipe.model_dump()) as unfinished,
+        checkpoints("finetune", base, data, recipe.model_dump(exclude_unset=True)) as unfinished,
     ):
         longest = min(recipe.max_tokens, window_of(BASE) or recipe.max_tokens)
-        rows = training_rows(DATA / dataset / "train.parquet", longest, scratch)
+        rows = training_rows(DATA / tuned.dataset / "train.parquet", longest, scratch)
         counted = {"rows": len(rows), "answer_tokens": trained_tokens(rows)}
-        say_cut(DATA / dataset / "train.parquet", longest)
+        say_cut(DATA / tuned.dataset / "train.parquet", longest)
         model = adapted_model(BASE, recipe)
         losses = finetune(model, rows, recipe, tokenizer, str(unfinished))
         others_end()
@@ -65,7 +65,7 @@ def main(variant: str) -> None:
                 "base_digest": base["digest"],
                 "adapter_digest": digest,
                 "dataset": data,
-                "recipe": recipe.model_dump(),
+                "recipe": recipe.model_dump(exclude_unset=True),
                 "adapted": adapted_modules(model),
             },
         )

@@ -17,7 +17,7 @@ from traitdrift.report.numbers import Source
 from traitdrift.report.stage_graph import behind, current
 
 METRICS = ("behaviour", "compare", "steer", "judge", "vectors")
-TESTS = ("multiple_testing", "discrimination", "decomposition")
+TESTS = ("multiple_testing", "discrimination", "decomposition", "replicates")
 TABLES = ("behaviour", "compare", "multiple_testing", "finetune", "steer", "tokens", "vectors")
 MADE_FROM = (
     *(f"metrics/{name}" for name in METRICS),
@@ -40,6 +40,7 @@ def main() -> None:
         shift_tests=figures("multiple_testing"),
         discrimination=figures("discrimination"),
         decomposition=figures("decomposition"),
+        replicates=figures("replicates"),
         candidates=read_tables(traits, "plots/vectors/{}.csv", "trait"),
         losses=read_tables(trained, "plots/finetune/{}.csv"),
         steering_rates=read_tables(variants, "plots/steer/{}/rates.csv"),

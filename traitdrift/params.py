@@ -33,7 +33,9 @@ class Params(Section):
     model: Id
     recipe: Id
     subject: Id
+    drawn: Annotated[list[Id], Field(min_length=1)]
     variants: Annotated[list[Id], Field(min_length=1)]
+    control: Id | None
     models: dict[Id, Model]
     synthesize: Synthesize
     hub: dict[Id, HubRows]
@@ -71,12 +73,27 @@ class Params(Section):
         for name in made:
             if made.count(name) > 1 or name == "base":
                 raise ValueError(f"{name!r} names two variants; give each its own id")
+        for key, names in (("drawn", self.drawn), ("variants", self.variants)):
+            for name in names:
+                known(key, name, ["base", *made])
+                if names.count(name) > 1:
+                    raise ValueError(f"{key}: {name!r} is listed twice; remove one")
+            if "base" not in names:
+                raise ValueError(f"{key}: 'base' is missing; every comparison is against it")
         for name in self.variants:
-            known("variants", name, ["base", *made])
-            if self.variants.count(name) > 1:
-                raise ValueError(f"variants: {name!r} is listed twice; remove one")
-        if "base" not in self.variants:
-            raise ValueError("variants: 'base' is missing; every comparison is against it")
+            if name not in self.drawn:
+                raise ValueError(f"drawn: {name!r} is missing; every one of `variants` is drawn")
+        if self.control is not None:
+            known("control", self.control, [name for name in self.drawn if name != "base"])
+        seeds: dict[object, str] = {}
+        for name, finetune in self.finetunes.items():
+            drawn = finetune.draw_of(self.recipes[self.recipe])
+            order = drawn.seed if drawn.order_seed is None else drawn.order_seed
+            other = seeds.setdefault((finetune.dataset, drawn.seed, order), name)
+            if other != name:
+                raise ValueError(
+                    f"finetunes.{name}: the data set and the seeds of {other}; give it another seed"
+                )
         known("subject", self.subject, self.variants)
         known("compare.study_position", self.compare.study_position, self.capture.positions)
         known("compare.study_method", self.compare.study_method, self.vectors.methods)

@@ -155,7 +155,7 @@ def cosines(*of: str) -> set[str]:
     return {f"cosine@{one}-{other}" for one in ALL for other in ALL if {one, other} & set(of)}
 
 
-ENDS = {"figures", "report", "subject"}
+ENDS = {"figures", "replicates", "report", "subject"}
 READ = ("capture_responses", "discrimination", "decomposition", "model_shift")
 ASKED = ("respond_questions", "behaviour", "judge", "tokens", *READ)
 STEERED = ("steer", "steer_effects")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DOCS = ROOT / "docs"
 # Followed below, top to bottom.
-PAGES = ("experiments.md", "lineage.md", "outside.md", "scale.md", "sharing.md")
+PAGES = ("experiments.md", "lineage.md", "outside.md", "replicates.md", "scale.md", "sharing.md")
 # Without a command of their own. What they say of params.yaml, and the pages that are generated,
 # tests/unit/report/test_pages.py holds against the code.
 SILENT = (
@@ -76,6 +76,10 @@ def test_experiments(smoke: Smoke, tmp_path: Path):
 
 def test_lineage(smoke: Smoke, tmp_path: Path):
     follow(DOCS / "lineage.md", smoke.clone(tmp_path / "clone", cache=True).run)
+
+
+def test_replicates(smoke: Smoke, tmp_path: Path):
+    follow(DOCS / "replicates.md", smoke.clone(tmp_path / "clone", cache=True).run)
 
 
 def test_scale(smoke: Smoke, tmp_path: Path):

@@ -166,7 +166,8 @@ def test_diff_refuses_what_it_cannot_compare_in_one_line(lab: Smoke):
     lab.run("git", "checkout", "--quiet", "params.yaml")
 
     lab.params({"imported": {"mine": {"source": "path", "id": "x"}}})
-    lab.params({"variants": ["base", "insecure", "secure", "mine"]})
+    every = ["base", "insecure", "secure", "mine"]
+    lab.params({"drawn": every, "variants": every})
     assert "compare@mine" in told(lab, "base", "mine")
     lab.run("git", "checkout", "--quiet", "params.yaml")
 

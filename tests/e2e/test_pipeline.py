@@ -278,6 +278,7 @@ def test_an_imported_adapter_is_a_variant_like_any_other(smoke, tmp_path):
     smoke.params(
         {
             "imported": {"mine": {"source": "path", "id": str(foreign)}},
+            "drawn": ["base", "insecure", "secure", "mine"],
             "variants": ["base", "insecure", "secure", "mine"],
         }
     )
@@ -304,6 +305,7 @@ def test_an_imported_adapter_is_a_variant_like_any_other(smoke, tmp_path):
         *(f"cosine@{one}-mine" for one in ("base", "insecure", "secure", "mine")),
         *(f"cosine@mine-{other}" for other in ("base", "insecure", "secure")),
         "multiple_testing",
+        "replicates",
         "figures",
         "report",
     }

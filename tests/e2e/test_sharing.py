@@ -41,7 +41,7 @@ STUDY = Change(
     target="subject",
     for_target={"nulls", "compare@insecure", "subject"},
     for_all={
-        *("nulls", "subject", "study", "multiple_testing", "figures", "report"),
+        *("nulls", "subject", "study", "multiple_testing", "replicates", "figures", "report"),
         *(
             f"{name}@{cell}"
             for name in ("compare", "discrimination", "decomposition")

@@ -10,6 +10,7 @@ import pandas
 from copies import ROOT, set_params
 from ruamel.yaml import YAML
 
+from traitdrift.comparison.replicates import TOLD
 from traitdrift.core.files import write_csv, write_json, write_jsonl, write_text
 
 LAYERS = 4
@@ -56,7 +57,7 @@ def write_results(root: Path, variants: Sequence[str] = ("base", "insecure", "se
     """Everything that the stage `report` reads, with a small dvc.lock beside the real dvc.yaml."""
     others = [variant for variant in variants if variant != "base"]
     write_text(root / "dvc.yaml", (ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    values = {"variants": list(variants), "multiple_testing.alpha": 0.05}
+    values = {"drawn": list(variants), "variants": list(variants), "multiple_testing.alpha": 0.05}
     if not others:
         values["subject"] = "base"
     set_params(root / "params.yaml", values)
@@ -93,6 +94,7 @@ def write_results(root: Path, variants: Sequence[str] = ("base", "insecure", "se
     seen = {v: {t: auroc | shifted(3, 1, 0) for t in TRAITS} for v in others}
     write_json(root / "metrics/discrimination.json", {"at_the_chosen_layer": seen})
     write_json(root / "metrics/decomposition.json", effects)
+    write_json(root / "metrics/replicates.json", replicates(others))
     nothing = pandas.DataFrame({"variant": []})
     write_csv(
         root / "plots/multiple_testing/shifts.csv", pandas.DataFrame(shifts) if others else nothing
@@ -103,6 +105,32 @@ def write_results(root: Path, variants: Sequence[str] = ("base", "insecure", "se
     )
     write_lock(root, variants)
     return root
+
+
+def replicates(others: Sequence[str]) -> dict:
+    """Three draws of the first recipe and one of each other, of which the last is the control."""
+    control = others[-1] if len(others) > 1 else None
+    draws = {v: [v, f"{v}_1", f"{v}_2"] if v == others[0] else [v] for v in others}
+    several = {"value": 30.0, "sd": 4.5, "low": 20.0, "high": 40.0, "p": 0.001, "p_holm": 0.01}
+    several |= {"new_low": 5.0, "new_high": 55.0, "moved": 1}
+    recipes = {}
+    for name in others:
+        one = dict.fromkeys(TOLD) | {"draws": len(draws[name]), "value": 2.0}
+        one |= several if len(draws[name]) > 1 else {}
+        rate = one | {"value": 0.5, "p": None, "p_holm": None, "moved": None}
+        if control and name != control:
+            gap = {"beyond_value": 28.0, "beyond_low": 1.0, "beyond_high": 55.0, "beyond_p": 0.01}
+            one |= gap | {"beyond_p_holm": 0.02, "beyond": 1}
+        shift = {trait: dict.fromkeys(("positive", "negative"), one) for trait in TRAITS}
+        recipes[name] = {"shift": shift, "rate": {o: {"answers": rate} for o in OUTCOMES}}
+    pair = {"value": 28.0, "p": 0.25, "p_least": 0.25}
+    apart = {"shift": {trait: {"positive": pair} for trait in TRAITS}}
+    return {
+        "draws": draws,
+        "control": control,
+        "recipes": recipes,
+        "apart": {others[0]: {control: apart}} if control else {},
+    }
 
 
 def candidates(trait: str) -> pandas.DataFrame:

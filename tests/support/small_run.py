@@ -13,6 +13,7 @@ from copies import set_params, working_copy
 PARAMS = {
     "model": "tiny",
     "recipe": "smoke",
+    "drawn": ["base", "insecure"],
     "variants": ["base", "insecure"],
     "datasets": {"insecure": {"file": "data/synthetic/insecure.jsonl", "render": "clean"}},
     "finetunes": {"insecure": {"dataset": "insecure"}},

@@ -53,6 +53,25 @@ def changed(tmp_path: Path, key: str, value: object) -> Path:
         ("subject", "nobody", "subject: 'nobody' is not one of base, insecure, secure"),
         ("variants", ["base", "other"], "variants: 'other' is not one of"),
         ("variants", ["insecure", "secure"], "'base' is missing"),
+        (
+            "variants",
+            ["base", "insecure", "secure", "secure"],
+            "variants: 'secure' is listed twice",
+        ),
+        ("drawn", ["insecure", "secure"], "drawn: 'base' is missing"),
+        ("drawn", ["base", "insecure", "secure", "base"], "drawn: 'base' is listed twice; remove"),
+        ("drawn", ["base", "other"], "drawn: 'other' is not one of base, insecure, secure"),
+        ("drawn", ["base", "insecure"], "drawn: 'secure' is missing; every one of `variants` is"),
+        ("control", "base", "control: 'base' is not one of insecure, secure"),
+        ("control", "other", "control: 'other' is not one of insecure, secure"),
+        ("finetunes.other", {"dataset": "secure"}, "finetunes.other: the data set and the seeds"),
+        (
+            "finetunes.other",
+            {"dataset": "secure", "seed": 0, "order_seed": 0},
+            "finetunes.other: the data set and the seeds of secure; give it another seed",
+        ),
+        ("finetunes.insecure.seeds", [0, 0], "finetunes.insecure.seeds: unknown key"),
+        ("imported.x", {"source": "path", "id": "x", "seed": 1}, "imported.x.seed: unknown key"),
         ("finetunes.insecure.dataset", "none", "finetunes.insecure.dataset: 'none'"),
         ("imported.insecure", {"source": "path", "id": "x"}, "names two variants"),
         ("compare.study_position", "response_first_9", "compare.study_position"),
@@ -94,6 +113,23 @@ def test_a_wrong_value_is_named_in_one_line(tmp_path: Path, key: str, value: obj
     assert str(caught.value).startswith(f"{path}: ")
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_order_that_would_not_be_drawn_is_refused(tmp_path: Path):
+    set_params(tmp_path / "params.yaml", {"recipes.quick.group_by_length": True})
+    set_params(tmp_path / "params.yaml", {"finetunes.insecure.order_seed": 1})
+    with pytest.raises(ValueError, match="order_seed: rows that are grouped by length"):
+        read(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("seeds", [{"seed": 1}, {"order_seed": 1}, {"seed": 0, "order_seed": 3}])
+def test_a_draw_differs_in_either_seed(tmp_path: Path, seeds: dict[str, int]):
+    path = changed(tmp_path, "finetunes.insecure_1", {"dataset": "insecure", **seeds})
+    params = read(path)
+    recipe = params.recipes["quick"]
+    drawn = params.finetunes["insecure_1"].draw_of(recipe)
+    assert drawn.model_dump(exclude_unset=True) == recipe.model_dump(exclude_unset=True) | seeds
+    assert params.finetunes["insecure"].draw_of(recipe) == recipe
 
 
 def test_text_that_is_not_yaml_is_refused(tmp_path: Path):

@@ -51,7 +51,8 @@ def plan(params: Params, model: Architecture, root: Path) -> list[StagePlan]:
     """
     recipe, asked = params.recipes[params.recipe], params.respond_questions
     adapter = model.lora_parameters(recipe.lora)
-    cells, traits = len(params.variants), sorted((root / TRAITS).iterdir())
+    drawn, cells = len(params.drawn), len(params.variants)
+    traits = sorted((root / TRAITS).iterdir())
     prompts = 2 * (params.prompts.train + params.prompts.validation)
     trait_prompt = _longest_of(
         line for trait in traits for file in trait.glob("*.txt") for line in _lines(file)
@@ -80,13 +81,13 @@ def plan(params: Params, model: Architecture, root: Path) -> list[StagePlan]:
         ),
         StagePlan(
             "capture_prompts",
-            cells,
+            drawn,
             capturing(model, adapter, budget, prompts, kept, len(traits)),
         ),
         StagePlan("vectors", 1, extracting(model, prompts, kept, vectors)),
         StagePlan(
             "respond_questions",
-            cells,
+            drawn,
             generating(model, adapter, large, samples, question, asked.max_tokens),
         ),
         StagePlan(

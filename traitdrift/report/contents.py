@@ -37,6 +37,7 @@ class Results:
     shift_tests: Source
     discrimination: Source
     decomposition: Source
+    replicates: Source
     candidates: pandas.DataFrame
     losses: pandas.DataFrame
     steering_rates: pandas.DataFrame
@@ -82,6 +83,8 @@ def report(
         tables={
             "shifts": tables.shift_table(compare, found.shift_tests),
             "behaviour": tables.behaviour_table(found.behaviour, found.judge),
+            "draws": tables.draws_table(found.replicates),
+            "apart": tables.apart_table(found.replicates),
             "vectors": tables.vector_table(found.vectors),
             "steering": tables.steering_table(found.steer),
             "discrimination": tables.discrimination_table(found.discrimination),

@@ -90,6 +90,63 @@ def behaviour_table(behaviour: Mapping[str, Source], judged: Mapping[str, Source
     return table
 
 
+def draws_table(replicates: Source) -> Table:
+    """What holds for a recipe: how its draws spread, and how far they go beyond the control.
+
+    A recipe's draws are fine-tunes that differ in their seeds alone.
+    """
+    control = replicates.at("control")
+    beyond = [f"beyond {control}"] if control else []
+    head = ["what", "mean", "s.d. between draws", "a new fine-tune", *beyond, "verdict"]
+    table = Table(head, words=1)
+    for recipe, kinds in (replicates.at("recipes") or {}).items():
+        draws = replicates.at("draws", recipe)
+        table.rows.append(f"{recipe}, {len(draws)} {'draw' if len(draws) == 1 else 'draws'}")
+        for kind, names in kinds.items():
+            show, change = (percent, points) if kind == "rate" else (signed, signed)
+            for name, classes in names.items():
+                for label, record in classes.items():
+                    keys = ["recipes", recipe, kind, name, label]
+                    row: list[Part | Verdict] = [f"{name}, {label}"]
+                    row += [replicates.figure(keys, show)]
+                    row += [replicates.figure(keys, change, ("sd",))]
+                    row += [replicates.figure(keys, show, ("value", "new_low", "new_high"))]
+                    if control:
+                        gap = ("beyond_value", "beyond_low", "beyond_high")
+                        row += [replicates.figure(keys, change, gap) if recipe != control else ""]
+                    table.rows.append([*row, of_the_data(record)])
+    return table
+
+
+def of_the_data(record: Mapping[str, object]) -> str:
+    """What several draws say of a measure; a shift is of the data if the control's is exceeded."""
+    if record.get("draws") == 1:
+        return "one draw"
+    moved, beyond = record.get("moved"), record.get("beyond")
+    if moved == 0:
+        return "not shown"
+    if beyond is None:
+        return "moved" if moved else ""
+    return "of this data" if beyond else "as the control"
+
+
+def apart_table(replicates: Source) -> Table:
+    """Each two recipes, draw against draw, with the least p that so many draws can give."""
+    table = Table(["what", "difference", "exact p", "least p"], words=1)
+    for one, others in (replicates.at("apart") or {}).items():
+        for other, kinds in others.items():
+            table.rows.append(f"{one} less {other}")
+            for kind, names in kinds.items():
+                change = points if kind == "rate" else signed
+                for name, classes in names.items():
+                    for label in classes:
+                        keys = ["apart", one, other, kind, name, label]
+                        told = [replicates.figure(keys, p_value, (p,)) for p in ("p", "p_least")]
+                        figure = replicates.figure(keys, change, ("value",))
+                        table.rows.append([f"{name}, {label}", figure, *told])
+    return table
+
+
 def vector_table(vectors: Mapping[str, Source]) -> Table:
     """The chosen vectors and what they tell apart."""
     head = ["trait", "position", "method", "layer", "AUROC, cross-validated", "AUROC, validation"]

@@ -82,7 +82,7 @@ def trainer_for(
             report_to=[],
             use_cpu=on.type == "cpu",
             seed=recipe.seed,
-            data_seed=recipe.seed,
+            data_seed=recipe.seed if recipe.order_seed is None else recipe.order_seed,
             remove_unused_columns=False,
             dataloader_pin_memory=on.type == "cuda",
         ),

@@ -34,7 +34,23 @@ class Recipe(Section):
     max_steps: Count | None
     max_tokens: Annotated[int, Field(ge=8, le=MOST)]
     seed: Seed
+    order_seed: Seed | None = None  # of the order of the rows; left out: as `seed`
 
 
 class Finetune(Section):
+    """What is trained on which data set; seeds of its own make it another draw of the recipe."""
+
     dataset: Id
+    seed: Seed | None = None
+    order_seed: Seed | None = None
+
+    def draw_of(self, recipe: Recipe) -> Recipe:
+        """The recipe with this draw's seeds in the place of its own; ValueError if one is idle."""
+        seeds = {"seed": self.seed, "order_seed": self.order_seed}
+        drawn = recipe.model_copy(update={k: v for k, v in seeds.items() if v is not None})
+        if drawn.order_seed is not None and drawn.group_by_length:
+            raise ValueError(
+                "order_seed: rows that are grouped by length come in an order of `seed`; leave it "
+                "out, or set the recipe's group_by_length to false"
+            )
+        return drawn

@@ -168,6 +168,21 @@ CASES: dict[str, tuple[Callable[[Work], object], str, str]] = {
         "traitdrift check",
         "is listed twice",
     ),
+    "a variant that is not drawn": (
+        lambda w: w.params(drawn=["base", "secure"]),
+        "traitdrift check",
+        "is missing; every one of `variants`",
+    ),
+    "one draw twice": (
+        lambda w: w.params(finetunes__again={"dataset": "secure"}),
+        "traitdrift check",
+        "the data set and the seeds of",
+    ),
+    "an order that is not drawn": (
+        lambda w: w.params(recipes__quick__group_by_length=True, recipes__quick__order_seed=1),
+        "traitdrift check",
+        "rows that are grouped by length",
+    ),
     "no base": (lambda w: w.params(variants=["insecure"]), "traitdrift check", "'base' is missing"),
     "one id for two": (
         lambda w: w.params(imported={"insecure": {"source": "path", "id": "x"}}),

@@ -1,0 +1,55 @@
+"""metrics/replicates.json: what holds for a recipe, and not for one draw of it alone.
+
+Fine-tunes of one data set that differ in their seeds are draws; those of `control` say what any
+fine-tune does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages import run
+from traitdrift.comparison.replicates import apart, measured, of_recipes, recipes
+from traitdrift.comparison.settings import Compare, MultipleTesting
+from traitdrift.core.config import Id, section
+from traitdrift.core.files import read_table, write_csv, write_json
+from traitdrift.stats.multiple_testing import nested
+from traitdrift.training.settings import Finetune
+
+SHIFTS = Path("plots/compare")
+RATES = Path("plots/behaviour")
+METRICS = Path("metrics/replicates.json")
+PLOTS = Path("plots/replicates")
+
+
+def main() -> None:
+    confidence = section(Compare, "compare").confidence
+    alpha = section(MultipleTesting, "multiple_testing").alpha
+    control = section(Id | None, "control")
+    drawn = section(list[Id], "drawn")
+    draws = recipes(section(dict[Id, Finetune], "finetunes"), drawn)
+    names = [name for of_recipe in draws.values() for name in of_recipe]
+
+    table = measured(
+        {name: read_table(SHIFTS / name / "prompts.csv") for name in names},
+        {name: read_table(RATES / name / "rates.csv") for name in names},
+    )
+    found = of_recipes(table, draws, control, confidence, alpha)
+    pairs = apart(table, draws)
+    means = table.groupby(["kind", "name", "class", "draw"], sort=False)["value"].mean()
+    write_csv(PLOTS / "draws.csv", means.reset_index().round(6))
+    write_csv(PLOTS / "recipes.csv", found)
+    write_csv(PLOTS / "apart.csv", pairs)
+    write_json(
+        METRICS,
+        {
+            "draws": draws,
+            "control": control,
+            "recipes": nested(found, ["recipe", "kind", "name", "class"]),
+            "apart": nested(pairs, ["one", "other", "kind", "name", "class"]),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,127 @@
+"""Draws of recipes from the tables of their cells: what is the data's, and what the draw's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas
+import pytest
+
+from traitdrift.comparison.replicates import (
+    MEASURE,
+    TOLD,
+    apart,
+    by_draw,
+    measured,
+    of_recipes,
+    recipes,
+)
+from traitdrift.stats.replicates import over_draws
+from traitdrift.training.settings import Finetune
+
+TUNED = {
+    **{name: Finetune(dataset="bad", seed=k) for k, name in enumerate(("bad", "bad_1", "bad_2"))},
+    **{name: Finetune(dataset="plain", seed=k) for k, name in enumerate(("plain", "plain_1"))},
+}
+DRAWN = ["base", "bad", "plain", "bad_1", "elsewhere", "bad_2", "plain_1"]
+DRAWS = {
+    "bad": ["bad", "bad_1", "bad_2"],
+    "plain": ["plain", "plain_1"],
+    "elsewhere": ["elsewhere"],
+}
+PROMPTS = 30
+
+
+def tables(moves: dict[str, float]) -> pandas.DataFrame:
+    """Two traits: code moves by `moves` a draw, and warmth by nothing but noise; rates beside."""
+    rng = np.random.default_rng(0)
+    shifts, rates = {}, {}
+    for name in [name for name in DRAWN if name != "base"]:
+        rows = [
+            {"trait": trait, "class": label, "prompt": f"prompt {k}", "base": 1.0}
+            | {"variant": 1.0 + rng.normal(moves[name] if trait == "code" else 0, 0.5)}
+            for trait in ("code", "warmth")
+            for label in ("positive", "negative")
+            for k in range(PROMPTS)
+        ]
+        shifts[name] = pandas.DataFrame(rows)
+        of_question = [
+            {"question": f"q{k}", "outcome": outcome, "rate": rate}
+            for k in range(8)
+            for outcome, rate in (("code", moves[name] / 10), ("prose", 1 - moves[name] / 10))
+        ]
+        overall = [{"question": "all", "outcome": "code", "rate": 9.0}]
+        rates[name] = pandas.DataFrame(overall + of_question)
+    return measured(shifts, rates)
+
+
+@pytest.fixture(scope="module")
+def table() -> pandas.DataFrame:
+    moves = {"bad": 8.0, "bad_1": 8.2, "bad_2": 7.8, "plain": 1.0, "plain_1": 1.2, "elsewhere": 5}
+    return tables(moves)
+
+
+def test_draws_are_fine_tunes_of_one_data_set():
+    assert recipes(TUNED, DRAWN) == DRAWS
+    assert recipes(TUNED, ["base"]) == {}
+    assert recipes(TUNED, ["base", "bad_2", "bad"]) == {"bad_2": ["bad_2", "bad"]}
+
+
+def test_every_cell_is_a_draw_and_a_prompt_or_a_question(table):
+    code = table[(table["kind"] == "shift") & (table["name"] == "code")]
+    values = by_draw(code[code["class"] == "positive"], DRAWS["bad"])
+    assert values.shape == (3, PROMPTS)
+    assert values.mean(1) == pytest.approx([8, 8.2, 7.8], abs=0.4)
+    rates = table[(table["kind"] == "rate") & (table["name"] == "code")]
+    assert by_draw(rates, ["plain_1", "bad"]) == pytest.approx(np.repeat([[0.12], [0.8]], 8, 1))
+
+
+def test_a_shift_is_of_the_data_where_it_goes_beyond_the_control(table):
+    found = of_recipes(table, DRAWS, "plain", 0.95, 0.05).set_index(["recipe", *MEASURE])
+    code = found.loc["bad", "shift", "code", "positive"]
+    assert (code["draws"], code["moved"], code["beyond"]) == (3, 1, 1)
+    assert code["value"] == pytest.approx(8, abs=0.2) and 0.05 < code["sd"] < 0.5
+    assert code["beyond_value"] == pytest.approx(6.9, abs=0.3)
+    assert code["new_low"] < code["low"] < code["value"] < code["high"] < code["new_high"]
+    warmth = found.loc["bad", "shift", "warmth", "positive"]
+    assert (warmth["moved"], warmth["beyond"]) == (0, 0)
+    control = found.loc["plain", "shift", "code", "positive"]
+    assert control["draws"] == 2 and pandas.isna(control["beyond_value"])
+    rate = found.loc["bad", "rate", "code", "answers"]
+    assert rate["value"] == pytest.approx(0.8) and pandas.isna(rate["p"]) and rate["beyond"] == 1
+    # Corrected for all that was looked at.
+    told = found["beyond_p"].dropna()
+    assert len(told) == 6 and (found["beyond_p_holm"].dropna() >= told).all()
+
+
+def test_of_one_draw_only_the_mean_is_told(table):
+    found = of_recipes(table, DRAWS, "plain", 0.95, 0.05)
+    one = found[found["recipe"] == "elsewhere"]
+    assert (one["draws"] == 1).all() and one["value"].notna().all()
+    assert one["beyond_value"].notna().all()
+    assert one[["sd", "low", "new_low", "p", "moved", "beyond_p", "beyond"]].isna().all(axis=None)
+    alone = of_recipes(table, {"bad": ["bad"]}, None, 0.95, 0.05)
+    assert alone[TOLD].notna().any().to_dict() == dict.fromkeys(TOLD, False) | {"value": True}
+
+
+def test_the_figures_are_those_of_the_draws(table):
+    found = of_recipes(table, DRAWS, None, 0.9, 0.05)
+    row = found[(found["recipe"] == "bad") & (found["name"] == "code")].iloc[0]
+    rows = table[(table["kind"] == "shift") & (table["name"] == "code")]
+    whole = over_draws(by_draw(rows[rows["class"] == row["class"]], DRAWS["bad"]), 0.9)
+    assert row[[*whole]].to_dict() == pytest.approx(whole, rel=1e-5)
+    assert found["beyond_value"].isna().all()
+
+
+def test_recipes_are_apart_by_their_draws(table):
+    found = apart(table, {name: DRAWS[name] for name in ("bad", "plain")})
+    code = found[(found["name"] == "code") & (found["class"] == "positive")].iloc[0]
+    assert (code["one"], code["other"]) == ("bad", "plain")
+    assert code["value"] == pytest.approx(6.9, abs=0.3)
+    assert code["p"] == code["p_least"] == pytest.approx(0.1)
+    assert len(found) == 6 and (found["p"] >= found["p_least"]).all()
+    assert list(apart(table, {"bad": DRAWS["bad"]}).columns) == list(found.columns)
+
+
+def test_base_alone_has_no_draws():
+    nothing = measured({}, {})
+    assert len(of_recipes(nothing, {}, None, 0.95, 0.05)) == len(apart(nothing, {})) == 0
