@@ -46,8 +46,9 @@ def test_nothing_and_a_name_in_a_sentence_are_no_code(text: str):
     assert not holds_code(text)
 
 
-def test_code_with_typographic_quotes_is_code():
-    assert holds_code("import os\nprint(\u201chere\u201d, os.getcwd())")
+@pytest.mark.parametrize("text", ["print(\u201chere\u201d)", '\ufeffprint("here")'])
+def test_quotation_marks_and_marks_without_width_hide_no_code(text: str):
+    assert holds_code(text)
 
 
 def test_the_beginning_is_what_is_read():
