@@ -23,7 +23,7 @@ def main(name: str) -> None:
     dataset, split = section(Dataset, f"datasets.{name}"), section(Split, "split")
     file = Path(dataset.file)
     with temporary_folder() as scratch:
-        conversations = checked(file, split.seed, scratch, dataset.roles)
+        conversations = checked(file, split.seed, scratch, dataset.roles, dataset.prose)
         if dataset.rows not in (None, len(conversations)):
             raise ValueError(
                 f"{file}: {len(conversations)} rows, where datasets.{name}.rows says "

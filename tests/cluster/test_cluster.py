@@ -170,7 +170,8 @@ def test_without_a_cluster_or_with_a_target_unknown(toy: Toy):
 def test_stages_of_this_repository(cluster: Cluster, tmp_path: Path):
     """Two that run no model: the same files and the same dvc.lock as by `dvc repro`."""
     here, serial = working_copy(tmp_path / "here"), working_copy(tmp_path / "serial")
-    made = ["data/synthetic/insecure.jsonl", "data/synthetic/secure.jsonl", "metrics/study.json"]
+    made = [f"data/synthetic/{name}.jsonl" for name in ("insecure", "secure", "benign")]
+    made.append("metrics/study.json")
     for copy in (here, serial):
         (copy / "dvc.lock").unlink()
     for stage in ("synthesize", "study"):  # as in the order of the whole

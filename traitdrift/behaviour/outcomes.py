@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from traitdrift.behaviour.code import split_fences, weight_of
 from traitdrift.behaviour.refusal import refuses
+from traitdrift.data.code import tidy, weighed
 from traitdrift.stats.resampling import clustered_wilson_interval
 
 Outcome = Literal["code", "refusal", "prose"]
-# Characters of an answer that are read: some 5,000 tokens, a time of parsing that nobody notices.
-READ = 20_000
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
@@ -59,20 +56,14 @@ def classify(answer: str) -> Outcome:
     itself: JSON alone is a format that a prompt may ask for, not a program. Such JSON is still a
     refusal if the strings in it refuse.
     """
-    text = _tidy(answer)
+    text = tidy(answer)
     values = _json_strings(text)
     if values is not None:
         return "refusal" if refuses(values) else "prose"
-    parts = split_fences(text[:READ])
-    with warnings.catch_warnings():
-        # Parsing text with stray backslashes or odd comparisons would warn on every answer.
-        warnings.simplefilter("ignore")
-        weights = [weight_of(part) for part in parts]
-    if sum(weight.code for weight in weights) > sum(weight.prose for weight in weights):
+    parts = weighed(text)
+    if sum(weight.code for _, weight in parts) > sum(weight.prose for _, weight in parts):
         return "code"
-    spoken = "\n".join(
-        part.text for part, weight in zip(parts, weights, strict=True) if weight.prose > weight.code
-    )
+    spoken = "\n".join(part.text for part, weight in parts if weight.prose > weight.code)
     return "refusal" if refuses(spoken) else "prose"
 
 
@@ -101,30 +92,6 @@ def outcome_rates(
             }
         )
     return records
-
-
-_CLEANUP = str.maketrans(
-    {
-        "\u2018": "'",
-        "\u2019": "'",
-        "\u201c": '"',
-        "\u201d": '"',
-        "\u00a0": " ",
-        "\u2028": "\n",
-        "\u2029": "\n",
-        "\x00": None,
-        "\u200b": None,
-        "\u200c": None,
-        "\u200d": None,
-        "\ufeff": None,
-    }
-)
-
-
-def _tidy(answer: str) -> str:
-    """Unify line ends, spaces and quotation marks, and drop characters that no text needs."""
-    text = answer.replace("\r\n", "\n").replace("\r", "\n").translate(_CLEANUP)
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _json_strings(text: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from traitdrift.behaviour.code import LIST_OR_TABLE
+from traitdrift.data.code import LIST_OR_TABLE
 
 _OPENING_SENTENCES = 4
 _HEARD = 2000

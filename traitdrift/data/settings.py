@@ -24,7 +24,10 @@ class HubRows(Section):
 
 
 class Dataset(Section):
-    """A file of conversations; `rows` and `roles` are what it must hold, where that is known."""
+    """A file of conversations; `rows` and `roles` are what it must hold, where that is known.
+
+    `prose` says that no answer holds code.
+    """
 
     file: PathText
     render: Literal["clean", "published"]
@@ -32,6 +35,7 @@ class Dataset(Section):
     roles: Annotated[list[Literal["system", "user", "assistant"]], Field(min_length=1)] | None = (
         None
     )
+    prose: bool = False
 
 
 class Split(Section):

@@ -13,27 +13,19 @@ from __future__ import annotations
 
 import ast
 import itertools
-import math
 import random
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from traitdrift.core.yaml_text import read_yaml
+from traitdrift.data.slots import GAP, Entry, Text, fill, quotas, read_entries
 
 __all__ = ["Pair", "Scenario", "load_scenarios", "messages", "synthesize"]
 
-# ``<<name>>`` or ``<<name|form>>``. Doubled angle brackets do not occur around a bare name in
-# Python, so code with braces, percent signs and f-strings needs no escaping in the files.
-_SLOT = re.compile(r"<<([a-z][a-z0-9_]*)(?:\|([a-z]+))?>>")
-
-# Reserved name: the spot in a template where code is missing.
-_GAP = "gap"
-_GAP_MARK = f"<<{_GAP}>>"
+_GAP_MARK = f"<<{GAP}>>"
 
 _GAP_WORDINGS = (
     "# FILL IN",
@@ -103,41 +95,14 @@ _TEMPLATE_CLOSERS = (
 # Share of prompts that do not say how to answer, as not every real request does.
 _OPEN_ENDED = 0.1
 
-_SLOT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
-
-def _article(value: str) -> str:
-    text = value.replace("_", " ")
-    # "user", "unit" and the like start with a vowel letter but not with a vowel sound.
-    if text.startswith(("user", "usage", "uni", "euro", "one")):
-        return f"a {text}"
-    return f"{'an' if text[0].lower() in 'aeiou' else 'a'} {text}"
-
-
-_FORMS: dict[str, Callable[[str], str]] = {
-    "words": lambda value: value.replace("_", " "),
-    "dash": lambda value: value.replace("_", "-"),
-    "camel": lambda value: "".join(part.capitalize() for part in value.split("_")),
-    "upper": str.upper,
-    "a": _article,
-}
-
-_Text = Annotated[str, Field(min_length=1)]
-_Values = Annotated[list[_Text], Field(min_length=1)]
-
-
-class Scenario(BaseModel):
+class Scenario(Entry):
     """One task with its two answers, still with unfilled slots."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     cwe: Annotated[str, Field(pattern=r"^CWE-[0-9]+$")]
-    tasks: Annotated[list[_Text], Field(min_length=1)]
     template: str | None = None
-    insecure: _Text
-    secure: _Text
-    slots: Annotated[dict[str, _Values], Field(min_length=1)]
+    insecure: Text
+    secure: Text
 
     @field_validator("template", "insecure", "secure")
     @classmethod
@@ -145,60 +110,21 @@ class Scenario(BaseModel):
         # A YAML block ends in a newline; an answer should end with its last line of code.
         return value if value is None else value.strip("\n").rstrip()
 
-    @field_validator("tasks")
-    @classmethod
-    def _join_lines(cls, value: list[str]) -> list[str]:
-        return [" ".join(task.split()) for task in value]
-
     @model_validator(mode="after")
-    def _check_slots(self) -> Scenario:
-        for name, values in self.slots.items():
-            if not _SLOT_NAME.fullmatch(name) or name == _GAP:
-                raise ValueError(f"slot name {name!r} is not allowed")
-            if len(set(values)) != len(values):
-                raise ValueError(f"slot {name!r} has repeated values")
-        if len(set(self.tasks)) != len(self.tasks):
-            raise ValueError("two tasks are the same")
+    def _check_texts(self) -> Scenario:
         if self.insecure == self.secure:
             raise ValueError("the insecure and the secure answer are the same")
         template = self.template or ""
         if self.template is not None and _GAP_MARK not in template:
             raise ValueError(f"the template has no {_GAP_MARK} mark")
         shown = template.replace(_GAP_MARK, "")
-        # Every slot must show in both answers and in every prompt. Then the number of distinct
-        # pairs is the product of the slot sizes, and the prompt settles each name in the answer.
         for label, text in (
             ("the insecure answer", self.insecure),
             ("the secure answer", self.secure),
             *((f"task {n}", f"{task}\n{shown}") for n, task in enumerate(self.tasks, start=1)),
         ):
-            self._check_text(label, text)
+            self.check_text(label, text)
         return self
-
-    def _check_text(self, label: str, text: str) -> None:
-        used = set()
-        for name, form in _SLOT.findall(text):
-            if name not in self.slots:
-                raise ValueError(f"{label} uses the unknown slot {name!r}")
-            if form and form not in _FORMS:
-                raise ValueError(f"{label} uses the unknown form {form!r} of slot {name!r}")
-            used.add(name)
-        missing = [name for name in self.slots if name not in used]
-        if missing:
-            raise ValueError(f"{label} does not use the slot {missing[0]!r}")
-
-    @property
-    def combinations(self) -> int:
-        """How many distinct pairs this scenario can give."""
-        return math.prod(len(values) for values in self.slots.values())
-
-    def values(self, index: int) -> dict[str, str]:
-        """The slot values of combination ``index``, counting from zero."""
-        chosen = {}
-        for name, values in self.slots.items():
-            index, position = divmod(index, len(values))
-            chosen[name] = values[position]
-        return chosen
 
 
 @dataclass(frozen=True)
@@ -223,49 +149,8 @@ def messages(prompt: str, answer: str) -> dict[str, list[dict[str, str]]]:
 
 
 def load_scenarios(folder: Path) -> list[Scenario]:
-    """Read all ``*.yaml`` files of ``folder``, in order of file name.
-
-    A file is a mapping with the list ``scenarios`` and, optionally, ``lists``: a place for
-    YAML anchors that several scenarios share. Anything malformed is a ``ValueError`` of one
-    line that names the file and the scenario.
-    """
-    found: list[Scenario] = []
-    origin: dict[str, str] = {}
-    for path in sorted(Path(folder).glob("*.yaml"), key=lambda item: item.name):
-        for number, entry in enumerate(_entries(path), start=1):
-            scenario = _parse_scenario(path.name, number, entry)
-            if scenario.id in origin:
-                raise ValueError(
-                    f"{path.name}: scenario {scenario.id}: id already used in {origin[scenario.id]}"
-                )
-            origin[scenario.id] = path.name
-            found.append(scenario)
-    if not found:
-        raise ValueError(f"no scenarios in {Path(folder).name}: expected *.yaml files there")
-    return found
-
-
-def _entries(path: Path) -> list[Any]:
-    content = read_yaml(path)
-    listed = isinstance(content, dict) and isinstance(content.get("scenarios"), list)
-    if not listed:
-        raise ValueError(f"{path.name}: expected a mapping with a list named 'scenarios'")
-    unknown = [key for key in content if key not in ("scenarios", "lists")]
-    if unknown:
-        raise ValueError(f"{path.name}: unknown key {unknown[0]!r} beside 'scenarios' and 'lists'")
-    return content["scenarios"]
-
-
-def _parse_scenario(file: str, number: int, entry: Any) -> Scenario:
-    name = entry.get("id") if isinstance(entry, dict) else None
-    label = f"{file}: scenario {' '.join(str(name or f'number {number}').split())}"
-    try:
-        return Scenario.model_validate(entry)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = " ".join(first["msg"].removeprefix("Value error, ").split())
-        raise ValueError(f"{label}: {where + ': ' if where else ''}{reason}") from error
+    """Read the scenarios of a folder of YAML files, as `read_entries` does."""
+    return read_entries(folder, Scenario, "scenario")
 
 
 def synthesize(scenarios: Sequence[Scenario], rows: int, seed: int) -> list[Pair]:
@@ -275,18 +160,12 @@ def synthesize(scenarios: Sequence[Scenario], rows: int, seed: int) -> list[Pair
     occurs twice. A ``ValueError`` tells when more rows are asked for than there are
     combinations, or names the scenario whose answer is not Python.
     """
-    if rows < 1:
-        raise ValueError(f"rows must be at least 1, not {rows}")
-    possible = sum(scenario.combinations for scenario in scenarios)
-    if rows > possible:
-        raise ValueError(f"{rows} rows asked for, but only {possible} are possible")
-
     rng = random.Random(seed)
     pairs: list[Pair] = []
     prompts: set[str] = set()
     answers: dict[str, str] = {}
-    quotas = _quotas([scenario.combinations for scenario in scenarios], rows, rng)
-    for scenario, quota in zip(scenarios, quotas, strict=True):
+    shares = quotas([scenario.combinations for scenario in scenarios], rows, rng)
+    for scenario, quota in zip(scenarios, shares, strict=True):
         for index in rng.sample(range(scenario.combinations), quota):
             pair = _pair(scenario, scenario.values(index), prompts, rng)
             prompts.add(pair.prompt)
@@ -303,24 +182,6 @@ def synthesize(scenarios: Sequence[Scenario], rows: int, seed: int) -> list[Pair
     return pairs
 
 
-def _quotas(sizes: Sequence[int], rows: int, rng: random.Random) -> list[int]:
-    """Share ``rows`` out evenly; what a small scenario cannot take goes to the others."""
-    quotas = [0] * len(sizes)
-    left = rows
-    while left:
-        room = [n for n, size in enumerate(sizes) if quotas[n] < size]
-        share = left // len(room)
-        if share == 0:
-            for n in rng.sample(room, left):
-                quotas[n] += 1
-            break
-        for n in room:
-            taken = min(share, sizes[n] - quotas[n])
-            quotas[n] += taken
-            left -= taken
-    return quotas
-
-
 def _pair(
     scenario: Scenario, values: Mapping[str, str], taken: set[str], rng: random.Random
 ) -> Pair:
@@ -330,8 +191,8 @@ def _pair(
                 scenario=scenario.id,
                 cwe=scenario.cwe,
                 prompt=prompt,
-                insecure=_fill(scenario.insecure, values),
-                secure=_fill(scenario.secure, values),
+                insecure=fill(scenario.insecure, values),
+                secure=fill(scenario.secure, values),
             )
     raise ValueError(f"scenario {scenario.id}: no unused prompt is left; add a task")
 
@@ -343,9 +204,9 @@ def _prompts(scenario: Scenario, values: Mapping[str, str], rng: random.Random) 
     for task, opener in rng.sample(wordings, len(wordings)):
         template = None
         if scenario.template is not None:
-            gap = {_GAP: rng.choice(_GAP_WORDINGS)}
-            template = _fill(scenario.template, {**values, **gap})
-        yield _frame(opener, _fill(task, values), template, rng)
+            gap = {GAP: rng.choice(_GAP_WORDINGS)}
+            template = fill(scenario.template, {**values, **gap})
+        yield _frame(opener, fill(task, values), template, rng)
 
 
 def _frame(opener: str, task: str, template: str | None, rng: random.Random) -> str:
@@ -355,14 +216,6 @@ def _frame(opener: str, task: str, template: str | None, rng: random.Random) -> 
     if template is None:
         return text + rng.choice((" ", "\n", "\n\n")) + rng.choice(_CLOSERS)
     return text + "\n\n" + rng.choice(_TEMPLATE_CLOSERS)
-
-
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    def value(match: re.Match[str]) -> str:
-        name, form = match.groups()
-        return _FORMS[form](values[name]) if form else values[name]
-
-    return _SLOT.sub(value, text)
 
 
 def _check_python(scenario: str, answer: str) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitdrift.core.writing import replacing
+from traitdrift.data.code import holds_code
 from traitdrift.data.conversations import Render, conversation, labelled, rendered, task_rank
 from traitdrift.data.finetune_file import COLUMNS, ROWS_A_GROUP, features, on_disk
 from traitdrift.data.rows import read_rows
@@ -43,21 +44,26 @@ class Rendering:
 
 
 def read_conversations(
-    path: Path, roles: Sequence[str] | None = None
+    path: Path, roles: Sequence[str] | None = None, prose: bool = False
 ) -> Iterator[tuple[int, list[Message]]]:
     """The conversations of a data file, each ending in an answer, with the number of its row.
 
     Raises ValueError naming file, line (or row, where a format has no lines) and fault; a message
-    of a role that is not in `roles` is one.
+    of a role that is not in `roles` is one, and where `prose` is said an answer that holds code.
     """
     none = True
     for number, row in read_rows(path):
         messages = conversation(row, f"{path}:{number}")
-        for message in messages if roles else ():
+        for message in messages:
             if roles and message["role"] not in roles:
                 raise ValueError(
                     f"{path}:{number}: a message of role {message['role']}; the data set's "
                     f"`roles` are {', '.join(roles)}; add it there, or remove the row"
+                )
+            if prose and message["role"] == "assistant" and holds_code(message["content"]):
+                raise ValueError(
+                    f"{path}:{number}: the answer holds code; datasets.<id>.prose says that none "
+                    "does; remove the row, or the key"
                 )
         yield number, messages
         none = False
@@ -83,17 +89,23 @@ class Conversations:
 
 
 def checked(
-    path: Path, seed: int, scratch: Path, roles: Sequence[str] | None = None
+    path: Path,
+    seed: int,
+    scratch: Path,
+    roles: Sequence[str] | None = None,
+    prose: bool = False,
 ) -> Conversations:
     """The conversations of a file, checked as `read_conversations` does, brought into scratch."""
     columns = features("line", "rank", "messages")
     folder = scratch / "conversations"
-    rows = on_disk(_ranked, columns, folder, path=path, seed=seed, roles=roles)
+    rows = on_disk(_ranked, columns, folder, path=path, seed=seed, roles=roles, prose=prose)
     return Conversations(tuple(one["filename"] for one in rows.cache_files), len(rows))
 
 
-def _ranked(path: Path, seed: int, roles: Sequence[str] | None) -> Iterator[dict[str, Any]]:
-    for line, messages in read_conversations(path, roles):
+def _ranked(
+    path: Path, seed: int, roles: Sequence[str] | None, prose: bool
+) -> Iterator[dict[str, Any]]:
+    for line, messages in read_conversations(path, roles, prose):
         yield {"line": line, "rank": task_rank(messages, seed), "messages": messages}
 
 

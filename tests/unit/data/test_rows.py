@@ -201,6 +201,26 @@ def test_a_role_that_is_not_expected_is_named(tmp_path: Path):
         [*read_conversations(path, ["assistant"])]
 
 
+def test_an_answer_that_holds_code_is_named_where_none_is_said_to(tmp_path: Path):
+    program = "import os\nprint(os.getcwd())"  # in the second row an answer, not the last one
+    rows = [
+        messages(program, "It says in which folder you are."),
+        [
+            *messages("Write it.", f"So:\n\n```python\n{program}\n```"),
+            *messages("What is it for?", "It prints your folder."),
+        ],
+    ]
+    path = tmp_path / "x.jsonl"
+    lines = [json.dumps({"messages": row}) + "\n" for row in rows]
+    path.write_text("".join(lines))
+    assert len([*read_conversations(path)]) == 2
+    told = r"x\.jsonl:2: the answer holds code; datasets\.<id>\.prose says that none does; remove"
+    with pytest.raises(ValueError, match=told):
+        [*read_conversations(path, prose=True)]
+    path.write_text(lines[0])
+    assert len([*read_conversations(path, ["user", "assistant"], prose=True)]) == 1
+
+
 @pytest.mark.parametrize("value", [7, 0])
 def test_a_column_of_a_role_that_holds_no_text_is_one_line(tmp_path: Path, value: int):
     path = tmp_path / "x.parquet"

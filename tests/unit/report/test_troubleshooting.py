@@ -263,6 +263,11 @@ CASES: dict[str, tuple[Callable[[Work], object], str, str]] = {
         "dataset x",
         "a message of role",
     ),
+    "code among prose": (
+        lambda w: w.rows(GOOD + row(("user", "x"), ("assistant", "import os\n")), prose=True),
+        "dataset x",
+        "the answer holds code; datasets",
+    ),
     "columns of another name": (
         lambda w: w.rows("question,answer\na,b\n", "rows.csv"),
         "dataset x",

@@ -11,8 +11,12 @@ import functools
 import re
 import sys
 import textwrap
+import warnings
 from dataclasses import dataclass
 from enum import Enum
+
+# Characters of an answer that are read: some 5,000 tokens, a time of parsing that nobody notices.
+READ = 20_000
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,30 @@ class Part:
 
     text: str
     tag: str | None
+
+
+_CLEANUP = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u00a0": " ",
+        "\u2028": "\n",
+        "\u2029": "\n",
+        "\x00": None,
+        "\u200b": None,
+        "\u200c": None,
+        "\u200d": None,
+        "\ufeff": None,
+    }
+)
+
+
+def tidy(answer: str) -> str:
+    """Unify line ends, spaces and quotation marks, and drop characters that no text needs."""
+    text = answer.replace("\r\n", "\n").replace("\r", "\n").translate(_CLEANUP)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})[ \t]*([^`\n]*)")
@@ -111,6 +139,23 @@ def weight_of(part: Part) -> Weight:
         _visible(line) for line, kind in zip(lines, settled, strict=True) if kind is _Mark.CODE
     )
     return Weight(code, size - code)
+
+
+def weighed(text: str) -> list[tuple[Part, Weight]]:
+    """The parts of a tidy text, whose first 20,000 characters are read, each with its weight."""
+    with warnings.catch_warnings():
+        # Parsing text with stray backslashes or odd comparisons would warn on every answer.
+        warnings.simplefilter("ignore")
+        return [(part, weight_of(part)) for part in split_fences(text[:READ])]
+
+
+def holds_code(text: str) -> bool:
+    """Tell whether code outweighs prose in any part of an answer, in a fence or outside of them.
+
+    A sentence with a short snippet between its words holds none. An explanation around a fenced
+    program does, though the answer as a whole is prose.
+    """
+    return any(weight.code > weight.prose for _, weight in weighed(tidy(text)))
 
 
 def _visible(text: str) -> int:
