@@ -94,6 +94,11 @@ def load_topics(folder: Path) -> list[Topic]:
     return read_entries(folder, Topic, "topic")
 
 
+def rows_of(topics: Sequence[Topic]) -> int:
+    """How many distinct rows the topics can give."""
+    return sum(topic.rows for topic in topics)
+
+
 def draw(topics: Sequence[Topic], rows: int, seed: int) -> list[Answered]:
     """Draw ``rows`` distinct rows, spread as evenly over the topics as their sizes allow.
 
