@@ -55,6 +55,8 @@ SMALL = {
     "steer.max_tokens": 8,
     "steer_effects.resamples": 500,
 }
+# Of 40: each goes through the model once an intervention.
+PLAIN_TEXTS = 8
 
 
 @dataclass
@@ -146,6 +148,9 @@ def smoke(tmp_path_factory, pytestconfig: pytest.Config, warm: Path) -> Smoke:
     (hooks / "sitecustomize.py").write_text(AUDIT)
     smoke = Smoke(path, path.parent / "log.tsv")
     smoke.params(SMALL)
+    texts = path / "data/raw/texts/benign.txt"
+    paragraphs = texts.read_text(encoding="utf-8").splitlines(keepends=True)
+    texts.write_text("".join(paragraphs[:PLAIN_TEXTS]), encoding="utf-8")
     smoke.repro(AUDIT_LOG=str(smoke.audit), PYTHONPATH=str(hooks))
     smoke.run("git", "add", "--all")
     smoke.run("git", "commit", "--quiet", "--message", "smoke")
