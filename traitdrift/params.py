@@ -22,7 +22,7 @@ from traitdrift.judge.settings import JudgeSettings
 from traitdrift.sources.settings import Imported, Model
 from traitdrift.steering.effect_settings import SteerEffects
 from traitdrift.steering.settings import Steer
-from traitdrift.training.settings import Finetune, Recipe
+from traitdrift.training.settings import Finetune, Recipe, kept_steps
 from traitdrift.vectors.null_settings import Nulls
 from traitdrift.vectors.settings import VectorSettings
 
@@ -67,6 +67,9 @@ class Params(Section):
         known("recipe", self.recipe, list(self.recipes))
         for name, finetune in self.finetunes.items():
             known(f"finetunes.{name}.dataset", finetune.dataset, list(self.datasets))
+        for name, recipe in self.recipes.items():
+            if recipe.checkpoints is not None and recipe.max_steps is not None:
+                kept_steps(recipe.checkpoints, recipe.max_steps, f"recipes.{name}.checkpoints")
         made = [*self.finetunes, *self.imported]
         for name in made:
             if made.count(name) > 1 or name == "base":

@@ -19,6 +19,7 @@ def test_the_shipped_file_is_right_and_small_numbers_are_numbers():
     params = read(ROOT / "params.yaml")
     assert params.recipes["study"].learning_rate == 1e-5
     assert params.recipes["study"].max_steps is None
+    assert params.recipes["quick"].checkpoints is None
 
 
 def changed(tmp_path: Path, key: str, value: object) -> Path:
@@ -42,6 +43,12 @@ def changed(tmp_path: Path, key: str, value: object) -> Path:
         (f"hub.{'x' * 300}", {"id": "owner/name"}, "at most 100 characters"),
         ("recipes.quick.batch_size", 2.5, "recipes.quick.batch_size: 2.5: "),
         ("recipes.quick.group_by_length", "yes", "recipes.quick.group_by_length: 'yes': "),
+        ("recipes.quick.checkpoints", 0, "recipes.quick.checkpoints: 0: "),
+        (
+            "recipes.quick.checkpoints",
+            60,
+            "recipes.quick.checkpoints: 60 adapters in 48 steps; ask for at most 48",
+        ),
         ("vectors.folds", None, "vectors.folds: missing"),
         ("vectors.methods", ["mean"], "'mean_diff'"),
         ("capture.positions", ["last"], "capture.positions.0: 'last': "),
