@@ -18,6 +18,7 @@ from traitdrift.core.config import PARAMS, Id, Section, checked, load
 from traitdrift.data.settings import Dataset, HubRows, Prompts, Split, Synthesize
 from traitdrift.generation.question_settings import RespondQuestions
 from traitdrift.generation.settings import RespondPrompts
+from traitdrift.generation.trajectory_settings import Trajectory
 from traitdrift.judge.settings import JudgeSettings
 from traitdrift.sources.settings import Imported, Model
 from traitdrift.steering.effect_settings import SteerEffects
@@ -42,6 +43,7 @@ class Params(Section):
     recipes: dict[Id, Recipe]
     finetunes: dict[Id, Finetune]
     imported: dict[Id, Imported]
+    trajectories: list[Id]
     prompts: Prompts
     capture: Capture
     vectors: VectorSettings
@@ -50,6 +52,7 @@ class Params(Section):
     multiple_testing: MultipleTesting
     respond_prompts: RespondPrompts
     respond_questions: RespondQuestions
+    trajectory: Trajectory
     behaviour: Behaviour
     steer: Steer
     steer_effects: SteerEffects
@@ -80,6 +83,15 @@ class Params(Section):
                 raise ValueError(f"variants: {name!r} is listed twice; remove one")
         if "base" not in self.variants:
             raise ValueError("variants: 'base' is missing; every comparison is against it")
+        for name in self.trajectories:
+            known("trajectories", name, list(self.finetunes))
+            if self.trajectories.count(name) > 1:
+                raise ValueError(f"trajectories: {name!r} is listed twice; remove one")
+            if self.recipes[self.recipe].checkpoints is None:
+                raise ValueError(
+                    f"trajectories: {name!r} has no checkpoints; set "
+                    f"recipes.{self.recipe}.checkpoints"
+                )
         known("subject", self.subject, self.variants)
         known("compare.study_position", self.compare.study_position, self.capture.positions)
         known("compare.study_method", self.compare.study_method, self.vectors.methods)

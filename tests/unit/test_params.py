@@ -62,6 +62,9 @@ def changed(tmp_path: Path, key: str, value: object) -> Path:
         ("variants", ["insecure", "secure"], "'base' is missing"),
         ("finetunes.insecure.dataset", "none", "finetunes.insecure.dataset: 'none'"),
         ("imported.insecure", {"source": "path", "id": "x"}, "names two variants"),
+        ("trajectories", ["insecure"], "'insecure' has no checkpoints; set recipes.quick.check"),
+        ("trajectories", ["base"], "trajectories: 'base' is not one of insecure, secure"),
+        ("trajectory.samples", 0, "trajectory.samples: 0: "),
         ("compare.study_position", "response_first_9", "compare.study_position"),
         ("steer.position", "response_first_9", "steer.position: 'response_first_9' is not one of"),
         ("steer.coefficients", [0.5, 0], "steer.coefficients: 0.0: each stands once, and 0 is"),
@@ -101,6 +104,15 @@ def test_a_wrong_value_is_named_in_one_line(tmp_path: Path, key: str, value: obj
     assert str(caught.value).startswith(f"{path}: ")
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_fine_tune_whose_recipe_keeps_checkpoints_is_followed_once(tmp_path: Path):
+    file = changed(tmp_path, "recipes.quick.checkpoints", 6)
+    set_params(file, {"trajectories": ["insecure"]})
+    assert read(file).trajectories == ["insecure"]
+    set_params(file, {"trajectories": ["insecure", "insecure"]})
+    with pytest.raises(ValueError, match=r"trajectories: .insecure. is listed twice; remove one$"):
+        read(file)
 
 
 def test_text_that_is_not_yaml_is_refused(tmp_path: Path):

@@ -50,7 +50,7 @@ def onsets(steps: Sequence[int], curves: np.ndarray, share: float = HALF) -> np.
     values = np.asarray(curves, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         way = (values - values[:, :1]) / (values[:, -1:] - values[:, :1])
-    moved = np.isfinite(way).all(axis=1)
+    moved = np.isfinite(way.sum(axis=1))
     way = np.where(moved[:, None], way, np.linspace(0, 1, len(at)))  # any curve that has an onset
     before = len(at) - 1 - np.argmax(way[:, ::-1] < share, axis=1)
     rows = np.arange(len(way))
