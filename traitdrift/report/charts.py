@@ -373,19 +373,17 @@ def _course(
     )
     low, high = bounds
     rows = ROWS.transform_filter(f"datum.figure == '{figure}'")
-    band = (
-        rows.transform_filter(f"isValid(datum.{low})")
-        .mark_area(opacity=0.13)
-        .encode(x=steps, y=f"{low}:Q", y2=f"{high}:Q", color=colour, detail="class:N")
+    band = rows.mark_area(opacity=0.13).encode(
+        x=steps, y=f"{low}:Q", y2=f"{high}:Q", color=colour, detail="class:N"
     )
     lines = rows.mark_line(strokeWidth=1.8, strokeJoin="round").encode(
         x=steps, y=height, color=colour, strokeDash=dash
     )
-    begun = rows.transform_filter("isValid(datum.onset_value)")
-    bars = begun.mark_rule(strokeWidth=1.6).encode(
+    # What has no interval, or no onset, has no such mark: Vega-Lite leaves out what is no number.
+    bars = rows.mark_rule(strokeWidth=1.6).encode(
         x="onset_low:Q", x2="onset_high:Q", y="half:Q", color=colour
     )
-    dots = begun.mark_point(filled=True, size=60, opacity=1).encode(
+    dots = rows.mark_point(filled=True, size=60, opacity=1).encode(
         x="onset_value:Q", y="half:Q", color=colour
     )
     return alt.layer(band, lines, bars, dots)
