@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stages import run
 from traitdrift.activations.capture import capture
-from traitdrift.activations.positions import teacher_force, tokenize_conversation
+from traitdrift.activations.prompt_conversations import answers_to, conversations
 from traitdrift.activations.prompt_file import save_prompt_activations
 from traitdrift.core.config import Position, section
 from traitdrift.core.files import read_jsonl
@@ -26,22 +26,12 @@ OUT = Path("data/activations")
 
 def main(variant: str) -> None:
     positions = section(list[Position], "capture.positions")
-    responses = {(row["trait"], row["prompt"]): row["ids"] for _, row in read_jsonl(RESPONSES)}
+    responses = [row for _, row in read_jsonl(RESPONSES)]
     tokenizer = load_tokenizer(BASE)
     sets = read_prompt_sets(PROMPTS)
-    answers = {
-        trait: [row.get("messages") or responses[trait, row["prompt"]] for row in prompts.rows]
-        for trait, prompts in sets.items()
-    }
-    conversations = {
-        trait: [
-            tokenize_conversation(tokenizer, answer)
-            if prompts.given
-            else teacher_force(
-                tokenizer, [{"role": "user", "content": row["prompt"]}], answer, positions
-            )
-            for row, answer in zip(prompts.rows, answers[trait], strict=True)
-        ]
+    answers = {trait: answers_to(prompts.rows, responses) for trait, prompts in sets.items()}
+    read = {
+        trait: conversations(tokenizer, prompts.rows, answers[trait], positions)
         for trait, prompts in sets.items()
     }
     base, adapter = base_record(BASE), variant_record(ADAPTERS / variant)
@@ -54,7 +44,7 @@ def main(variant: str) -> None:
         for trait, prompts in sets.items():
             streams = capture(
                 model,
-                conversations[trait],
+                read[trait],
                 tokenizer.pad_token_id,
                 token_budget(),
                 advance,

@@ -1,4 +1,7 @@
-"""models/adapters/<variant>/: a LoRA adapter trained on one data set."""
+"""models/adapters/<variant>/: a LoRA adapter trained on one data set.
+
+Where the recipe asks for `checkpoints`, along/<step>/ in it holds the adapter after that step.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from traitdrift.core.wide_products import widen_products
 from traitdrift.data.finetune_file import say_cut, trained_tokens, training_rows
 from traitdrift.models.adapted import adapted_modules
 from traitdrift.models.adapter import idle, keep_adapter
+from traitdrift.models.along import place
 from traitdrift.models.loading import VARIANT_RECORD, base_record, load_tokenizer
 from traitdrift.models.window import window_of
 from traitdrift.training.backends import adapted_model, prepare
@@ -29,12 +33,14 @@ ADAPTERS = Path("models/adapters")
 
 
 def main(variant: str) -> None:
+    name = section(Id, "recipe")
     tuned = section(Finetune, f"finetunes.{variant}")
-    recipe = tuned.draw_of(section(Recipe, f"recipes.{section(Id, 'recipe')}"))
+    recipe = tuned.draw_of(section(Recipe, f"recipes.{name}"))
     base = base_record(BASE)
     prepare(recipe, base["layers"])  # before torch and transformers, which the next lines import
     import torch
 
+    from traitdrift.training.along import KeptAlong
     from traitdrift.training.lora import finetune
 
     settle_elementwise()
@@ -49,26 +55,32 @@ def main(variant: str) -> None:
         counted = {"rows": len(rows), "answer_tokens": trained_tokens(rows)}
         say_cut(DATA / tuned.dataset / "train.parquet", longest)
         model = adapted_model(BASE, recipe)
-        losses = finetune(model, rows, recipe, tokenizer, str(unfinished))
+        along = KeptAlong(unfinished / "along", recipe.checkpoints, f"recipes.{name}.checkpoints")
+        losses = finetune(model, rows, recipe, tokenizer, str(unfinished), along)
         others_end()
         model.save_pretrained(str(scratch), save_embedding_layers=False)
         if idle(scratch, getattr(torch, base["dtype"])):
             raise ValueError(
                 "the fine-tune changed nothing; raise learning_rate or max_steps of the recipe"
             )
-        digest = keep_adapter(scratch, ADAPTERS / variant, base["id"])
-        write_json(
-            ADAPTERS / variant / VARIANT_RECORD,
-            {
+
+        def keep(saved: Path, into: Path, **more: int) -> None:
+            digest = keep_adapter(saved, into, base["id"])
+            record = {
                 "schema_version": SCHEMA_VERSION,
                 "kind": "finetune",
                 "base_digest": base["digest"],
                 "adapter_digest": digest,
                 "dataset": data,
-                "recipe": recipe.model_dump(exclude_unset=True),
+                # How many are kept on the way changes nothing of what is at its end.
+                "recipe": recipe.model_dump(exclude_unset=True, exclude={"checkpoints"}),
                 "adapted": adapted_modules(model),
-            },
-        )
+            }
+            write_json(into / VARIANT_RECORD, record | more)
+
+        keep(scratch, ADAPTERS / variant)
+        for step, saved in along.kept():
+            keep(saved, place(ADAPTERS / variant, step, len(losses)), step=step)
 
     write_json(
         Path("metrics/finetune") / f"{variant}.json",

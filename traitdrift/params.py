@@ -18,11 +18,12 @@ from traitdrift.core.config import PARAMS, Id, Section, checked, load
 from traitdrift.data.settings import Dataset, HubRows, Prompts, Split, Synthesize
 from traitdrift.generation.question_settings import RespondQuestions
 from traitdrift.generation.settings import RespondPrompts
+from traitdrift.generation.trajectory_settings import Trajectory
 from traitdrift.judge.settings import JudgeSettings
 from traitdrift.sources.settings import Imported, Model
 from traitdrift.steering.effect_settings import SteerEffects
 from traitdrift.steering.settings import Steer
-from traitdrift.training.settings import Finetune, Recipe
+from traitdrift.training.settings import Finetune, Recipe, kept_steps
 from traitdrift.vectors.null_settings import Nulls
 from traitdrift.vectors.settings import VectorSettings
 
@@ -44,6 +45,7 @@ class Params(Section):
     recipes: dict[Id, Recipe]
     finetunes: dict[Id, Finetune]
     imported: dict[Id, Imported]
+    trajectories: list[Id]
     prompts: Prompts
     capture: Capture
     vectors: VectorSettings
@@ -52,6 +54,7 @@ class Params(Section):
     multiple_testing: MultipleTesting
     respond_prompts: RespondPrompts
     respond_questions: RespondQuestions
+    trajectory: Trajectory
     behaviour: Behaviour
     steer: Steer
     steer_effects: SteerEffects
@@ -69,31 +72,30 @@ class Params(Section):
         known("recipe", self.recipe, list(self.recipes))
         for name, finetune in self.finetunes.items():
             known(f"finetunes.{name}.dataset", finetune.dataset, list(self.datasets))
+        for name, recipe in self.recipes.items():
+            if recipe.checkpoints is not None and recipe.max_steps is not None:
+                kept_steps(recipe.checkpoints, recipe.max_steps, f"recipes.{name}.checkpoints")
         made = [*self.finetunes, *self.imported]
         for name in made:
             if made.count(name) > 1 or name == "base":
                 raise ValueError(f"{name!r} names two variants; give each its own id")
-        for key, names in (("drawn", self.drawn), ("variants", self.variants)):
+        trained = list(self.finetunes)
+        for key, names, allowed in (
+            ("drawn", self.drawn, ["base", *made]),
+            ("variants", self.variants, ["base", *made]),
+            ("trajectories", self.trajectories, trained),
+        ):
             for name in names:
-                known(key, name, ["base", *made])
+                known(key, name, allowed)
                 if names.count(name) > 1:
                     raise ValueError(f"{key}: {name!r} is listed twice; remove one")
-            if "base" not in names:
+            if "base" in allowed and "base" not in names:
                 raise ValueError(f"{key}: 'base' is missing; every comparison is against it")
         for name in self.variants:
             if name not in self.drawn:
                 raise ValueError(f"drawn: {name!r} is missing; every one of `variants` is drawn")
         if self.control is not None:
             known("control", self.control, [name for name in self.drawn if name != "base"])
-        seeds: dict[object, str] = {}
-        for name, finetune in self.finetunes.items():
-            drawn = finetune.draw_of(self.recipes[self.recipe])
-            order = drawn.seed if drawn.order_seed is None else drawn.order_seed
-            other = seeds.setdefault((finetune.dataset, drawn.seed, order), name)
-            if other != name:
-                raise ValueError(
-                    f"finetunes.{name}: the data set and the seeds of {other}; give it another seed"
-                )
         known("subject", self.subject, self.variants)
         known("compare.study_position", self.compare.study_position, self.capture.positions)
         known("compare.study_method", self.compare.study_method, self.vectors.methods)
@@ -107,6 +109,26 @@ class Params(Section):
                 f"prompts.train: {self.prompts.train} prompts are too few for vectors.folds: "
                 f"{self.vectors.folds}; each fold needs two of each class"
             )
+        return self
+
+    @model_validator(mode="after")
+    def draws_differ(self) -> Params:
+        """No two fine-tunes would be one adapter; those that are followed keep some on the way."""
+        seeds: dict[object, str] = {}
+        for name, finetune in self.finetunes.items():
+            drawn = finetune.draw_of(self.recipes[self.recipe])
+            order = drawn.seed if drawn.order_seed is None else drawn.order_seed
+            other = seeds.setdefault((finetune.dataset, drawn.seed, order), name)
+            if other != name:
+                raise ValueError(
+                    f"finetunes.{name}: the data set and the seeds of {other}; give it another seed"
+                )
+        for name in self.trajectories:
+            if self.recipes[self.recipe].checkpoints is None:
+                raise ValueError(
+                    f"trajectories: {name!r} has no checkpoints; set "
+                    f"recipes.{self.recipe}.checkpoints"
+                )
         return self
 
 

@@ -159,6 +159,7 @@ ENDS = {"figures", "replicates", "report", "subject"}
 READ = ("capture_responses", "discrimination", "decomposition", "model_shift")
 ASKED = ("respond_questions", "behaviour", "judge", "tokens", *READ)
 STEERED = ("steer", "steer_effects")
+FOLLOWED = ("capture_trajectory", "trajectory")
 AFTER_TRAINING = ("finetune", "capture_prompts", "compare", *STEERED, *ASKED)
 # What reads the vectors, and what reads that.
 VECTORS = {
@@ -315,6 +316,29 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     "an unused model": (lambda p: p.params({"models.qwen_7b.revision": "other"}), set()),
     "an unused recipe": (lambda p: p.params({"recipes.study.learning_rate": 1e-4}), set()),
     "a test or the README": (lambda p: p.append("README.md", "more\n"), set()),
+    "the answers along a fine-tune, where none is followed": (
+        lambda p: p.params({"trajectory.samples": 2}),
+        {"report"},
+    ),
+    # The last rows, for from here on there are more cells.
+    "a fine-tune that is followed": (
+        lambda p: p.params({"recipes.quick.checkpoints": 6, "trajectories": ["insecure"]}),
+        {
+            *cells(*AFTER_TRAINING, *FOLLOWED, of=("insecure",)),
+            *cells(*AFTER_TRAINING, of=("secure",)),
+            *cosines(*TUNED),
+            "multiple_testing",
+            *ENDS,
+        },
+    ),
+    "the answers along it": (
+        lambda p: p.params({"trajectory.samples": 3}),
+        {"report", *cells(*FOLLOWED, of=("insecure",))},
+    ),
+    "how onsets are found": (
+        changed("traitdrift/stats/onset.py"),
+        {"report", "trajectory@insecure"},
+    ),
 }
 
 

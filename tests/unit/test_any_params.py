@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from traitdrift.activations.settings import Capture
 from traitdrift.behaviour.settings import Behaviour
 from traitdrift.comparison.settings import Compare, MultipleTesting
-from traitdrift.core.config import Count, Id, MethodName, Position, Temperature, section
+from traitdrift.core.config import (
+    Count,
+    Id,
+    MethodName,
+    Position,
+    Samples,
+    Temperature,
+    section,
+)
 from traitdrift.core.yaml_text import read_yaml
 from traitdrift.data.settings import Dataset, HubRows, Prompts, Split, Synthesize
 from traitdrift.generation.question_settings import RespondQuestions
@@ -57,7 +65,7 @@ SECTIONS: list[tuple[Any, str]] = [
     *((RespondQuestions, "respond_questions"), (str, "respond_questions.source")),
     *((Count, "respond_questions.samples"), (Temperature, "respond_questions.temperature")),
     *((Behaviour, "behaviour"), (Steer, "steer"), (SteerEffects, "steer_effects")),
-    (JudgeSettings, "judge"),
+    *((Samples, "trajectory.samples"), (JudgeSettings, "judge")),
 ]
 
 

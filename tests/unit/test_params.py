@@ -19,6 +19,7 @@ def test_the_shipped_file_is_right_and_small_numbers_are_numbers():
     params = read(ROOT / "params.yaml")
     assert params.recipes["study"].learning_rate == 1e-5
     assert params.recipes["study"].max_steps is None
+    assert params.recipes["quick"].checkpoints is None
 
 
 def changed(tmp_path: Path, key: str, value: object) -> Path:
@@ -42,6 +43,12 @@ def changed(tmp_path: Path, key: str, value: object) -> Path:
         (f"hub.{'x' * 300}", {"id": "owner/name"}, "at most 100 characters"),
         ("recipes.quick.batch_size", 2.5, "recipes.quick.batch_size: 2.5: "),
         ("recipes.quick.group_by_length", "yes", "recipes.quick.group_by_length: 'yes': "),
+        ("recipes.quick.checkpoints", 0, "recipes.quick.checkpoints: 0: "),
+        (
+            "recipes.quick.checkpoints",
+            60,
+            "recipes.quick.checkpoints: 60 adapters in 48 steps; ask for at most 48",
+        ),
         ("vectors.folds", None, "vectors.folds: missing"),
         ("vectors.methods", ["mean"], "'mean_diff'"),
         ("capture.positions", ["last"], "capture.positions.0: 'last': "),
@@ -74,6 +81,9 @@ def changed(tmp_path: Path, key: str, value: object) -> Path:
         ("imported.x", {"source": "path", "id": "x", "seed": 1}, "imported.x.seed: unknown key"),
         ("finetunes.insecure.dataset", "none", "finetunes.insecure.dataset: 'none'"),
         ("imported.insecure", {"source": "path", "id": "x"}, "names two variants"),
+        ("trajectories", ["insecure"], "'insecure' has no checkpoints; set recipes.quick.check"),
+        ("trajectories", ["base"], "trajectories: 'base' is not one of insecure, secure"),
+        ("trajectory.samples", 0, "trajectory.samples: 0: "),
         ("compare.study_position", "response_first_9", "compare.study_position"),
         ("steer.position", "response_first_9", "steer.position: 'response_first_9' is not one of"),
         ("steer.coefficients", [0.5, 0], "steer.coefficients: 0.0: each stands once, and 0 is"),
@@ -130,6 +140,15 @@ def test_a_draw_differs_in_either_seed(tmp_path: Path, seeds: dict[str, int]):
     drawn = params.finetunes["insecure_1"].draw_of(recipe)
     assert drawn.model_dump(exclude_unset=True) == recipe.model_dump(exclude_unset=True) | seeds
     assert params.finetunes["insecure"].draw_of(recipe) == recipe
+
+
+def test_a_fine_tune_whose_recipe_keeps_checkpoints_is_followed_once(tmp_path: Path):
+    file = changed(tmp_path, "recipes.quick.checkpoints", 6)
+    set_params(file, {"trajectories": ["insecure"]})
+    assert read(file).trajectories == ["insecure"]
+    set_params(file, {"trajectories": ["insecure", "insecure"]})
+    with pytest.raises(ValueError, match=r"trajectories: .insecure. is listed twice; remove one$"):
+        read(file)
 
 
 def test_text_that_is_not_yaml_is_refused(tmp_path: Path):

@@ -352,3 +352,68 @@ def cosine_map() -> Chart:
         )
         .transform_calculate(pair="datum.one + '  |  ' + datum.other")
     )
+
+
+def _course(
+    figure: str,
+    height: alt.Y,
+    bounds: tuple[str, str],
+    colour: Any,
+    dash: Any = alt.Undefined,
+) -> Chart:
+    """The rows of a `figure` by step: lines, their `bounds`, and a dot at each onset.
+
+    The dot stands at half of the way (`half`), its bar is the interval of the onset.
+    """
+    steps = alt.X(
+        "step:Q",
+        title="optimiser step",
+        axis=alt.Axis(grid=False, tickMinStep=1),
+        scale=alt.Scale(nice=False),
+    )
+    low, high = bounds
+    rows = ROWS.transform_filter(f"datum.figure == '{figure}'")
+    band = rows.mark_area(opacity=0.13).encode(
+        x=steps, y=f"{low}:Q", y2=f"{high}:Q", color=colour, detail="class:N"
+    )
+    lines = rows.mark_line(strokeWidth=1.8, strokeJoin="round").encode(
+        x=steps, y=height, color=colour, strokeDash=dash
+    )
+    # What has no interval, or no onset, has no such mark: Vega-Lite leaves out what is no number.
+    bars = rows.mark_rule(strokeWidth=1.6).encode(
+        x="onset_low:Q", x2="onset_high:Q", y="half:Q", color=colour
+    )
+    dots = rows.mark_point(filled=True, size=60, opacity=1).encode(
+        x="onset_value:Q", y="half:Q", color=colour
+    )
+    return alt.layer(band, lines, bars, dots)
+
+
+def loss_course() -> Chart:
+    """`figure, step, value` of the loss, and its onset."""
+    height = alt.Y("value:Q", title="loss (nats per token)", scale=alt.Scale(zero=False))
+    return _course("loss", height, ("low", "high"), alt.value("#555555"))
+
+
+def shift_course() -> Chart:
+    """`trait, class, step, share` and its bounds: the shifts, over the gap of base's classes."""
+    height = alt.Y("share:Q", title=["shift from base", "(of base's class gap)"])
+    colour = alt.Color("trait:N", sort=None, legend=STROKE)
+    dash = alt.StrokeDash("class:N", scale=alt.Scale(domain=list(CLASSES)), legend=STROKE)
+    return _course("shift", height, ("share_low", "share_high"), colour, dash)
+
+
+def answer_course() -> Chart:
+    """`outcome, step, value, low, high`: how it answers."""
+    height = alt.Y(
+        "value:Q",
+        title="share of answers",
+        axis=alt.Axis(format="%"),
+        scale=alt.Scale(domain=[0, 1]),
+    )
+    colour = alt.Color(
+        "outcome:N",
+        scale=alt.Scale(domain=list(OUTCOME_COLOURS), range=list(OUTCOME_COLOURS.values())),
+        legend=STROKE,
+    )
+    return _course("answers", height, ("low", "high"), colour)

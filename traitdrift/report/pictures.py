@@ -63,6 +63,7 @@ class Picture:
     rows: str | None = None
     where: str | None = None
     own_scale: bool = False  # of each panel: its trait's projections have units of their own
+    own_colours: bool = False  # of each chart: one colours traits, another outcomes
 
 
 PICTURES = {
@@ -146,6 +147,20 @@ PICTURES = {
     ),
 }
 
+# Of `stages.trajectory`, for the fine-tunes that were followed; the rows of `course.csv`.
+COURSE = Picture(
+    "Along the fine-tune (dot: half of the way, with its interval)",
+    [charts.loss_course(), charts.shift_course(), charts.answer_course()],
+    [
+        *("step", "value", "low", "high", "share", "share_low", "share_high"),
+        *("onset_value", "onset_low", "onset_high", "half"),
+    ],
+    480,
+    190,
+    panel="datum.variant",
+    own_colours=True,
+)
+
 
 def template(picture: Picture) -> dict[str, Any]:
     """The picture as Vega-Lite, DVC's anchor for its rows; a revision has panels of its own."""
@@ -163,6 +178,8 @@ def template(picture: Picture) -> dict[str, Any]:
         drawn = [{"facet": f, "spec": one} for f, one in zip(facets, drawn, strict=True)]
     if picture.own_scale:
         drawn = [one | {"resolve": {"scale": {"y": "independent"}}} for one in drawn]
+    own_scales = {"color": "independent", "strokeDash": "independent"}
+    apart = {"resolve": {"scale": own_scales}} if picture.own_colours else {}
     return {
         "$schema": SCHEMA,
         "config": CONFIG,
@@ -170,6 +187,7 @@ def template(picture: Picture) -> dict[str, Any]:
         **({"title": picture.title} if picture.title else {}),
         "transform": prepared + own,
         **(drawn[0] if len(drawn) == 1 else {"vconcat": drawn}),
+        **apart,
     }
 
 

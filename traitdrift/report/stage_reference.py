@@ -22,7 +22,10 @@ that it imports, which is not listed here.
 
 This page is written by `python -m traitdrift pages` from `dvc.yaml` and the stages' own words."""
 # What a cell of `foreach: ${...}` is called.
-CELLS = {"datasets": "data set", "finetunes": "fine-tune", "hub": "data set", "imported": "adapter"}
+CELLS = {
+    **{"datasets": "data set", "hub": "data set", "imported": "adapter"},
+    **{"finetunes": "fine-tune", "trajectories": "fine-tune"},
+}
 
 
 def stages(root: Path) -> str:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
 
+    from traitdrift.training.along import KeptAlong
+
 
 # Few widths instead of one a batch: kernels are prepared, and memory cut up, once for each.
 PADDED_TO = 64
@@ -107,13 +109,16 @@ def finetune(
     recipe: Recipe,
     tokenizer: PreTrainedTokenizerBase,
     scratch: str,
+    along: KeptAlong | None = None,
 ) -> list[float]:
     """Train an adapter; the loss of each step. Raises ValueError if it diverged.
 
     Goes on from the newest whole checkpoint in `scratch`, with the bytes of a run that was never
-    interrupted.
+    interrupted. `along` keeps the adapter after steps in between, which changes none of them.
     """
     trainer = trainer_for(adapted, rows, recipe, tokenizer, scratch)
+    if along:
+        trainer.add_callback(along)
     attention: AbstractContextManager[None] = nullcontext()
     products: AbstractContextManager[None] = nullcontext()
     if recipe.backend == "peft":

@@ -35,6 +35,8 @@ class Recipe(Section):
     max_tokens: Annotated[int, Field(ge=8, le=MOST)]
     seed: Seed
     order_seed: Seed | None = None  # of the order of the rows; left out: as `seed`
+    # Adapters kept over training. The bound is far above any use: a model is loaded for each.
+    checkpoints: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
 class Finetune(Section):
@@ -54,3 +56,13 @@ class Finetune(Section):
                 "out, or set the recipe's group_by_length to false"
             )
         return drawn
+
+
+def kept_steps(count: int, steps: int, key: str) -> list[int]:
+    """`count` evenly spread ones of so many optimiser steps; the last of them is the last step.
+
+    Raises ValueError that begins with `key`, the key of params.yaml, where they are fewer.
+    """
+    if count > steps:
+        raise ValueError(f"{key}: {count} adapters in {steps} steps; ask for at most {steps}")
+    return [(2 * number * steps + count) // (2 * count) for number in range(1, count + 1)]

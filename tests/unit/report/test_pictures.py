@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 
@@ -12,9 +13,18 @@ import vl_convert
 from copies import ROOT
 from ruamel.yaml import YAML
 
+from traitdrift.core.files import csv_text
 from traitdrift.report.chart_data import marked, with_vectors
 from traitdrift.report.page_charts import specs
-from traitdrift.report.pictures import DATA, PICTURES, VEGA_LITE, png, template, write_templates
+from traitdrift.report.pictures import (
+    COURSE,
+    DATA,
+    PICTURES,
+    VEGA_LITE,
+    png,
+    template,
+    write_templates,
+)
 
 
 def drawn(spec: dict, rows: list[dict]) -> str:
@@ -122,6 +132,30 @@ def test_a_panel_tells_which_vector_it_is_of():
     table = with_vectors(prompts, chosen)
     assert table.iloc[0][["position", "method", "layer"]].tolist() == ["prompt_last", "probe", 3]
     assert with_vectors(prompts[:0], {}).empty
+
+
+def test_a_course_marks_the_onsets_that_there_are():
+    """Two traits, of which one moved; a loss, whose onset has no interval."""
+    began = {"onset_value": 4.0, "half": 0.5}
+    bounded = {**began, "onset_low": 3.0, "onset_high": 5.0}
+    curves = [
+        ({"figure": "loss"}, began),
+        ({"figure": "shift", "trait": "moved", "class": "positive"}, bounded),
+        ({"figure": "shift", "trait": "still", "class": "positive"}, {}),
+        ({"figure": "answers", "outcome": "code"}, bounded),
+    ]
+    rows = [
+        {"variant": "v", "step": step, "value": step / 8, "share": step / 8, **of, **marks}
+        for of, marks in curves
+        for step, marks in ((0, {}), (8, marks))
+    ]
+    table = pandas.DataFrame(rows)
+    text = list(csv.DictReader(io.StringIO(csv_text(table), newline="")))
+    svg = drawn(template(COURSE), text)
+    assert svg.count('aria-roledescription="point"') == 3
+    assert len(re.findall(r'aria-roledescription="rule mark"', svg)) == 2
+    assert titles(svg).count("v") == 1 and "moved" in svg and "still" in svg
+    assert png(COURSE, table) == png(COURSE, table)
 
 
 def test_the_pages_charts_ask_for_the_pages_controls():

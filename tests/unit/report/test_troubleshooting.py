@@ -166,7 +166,22 @@ CASES: dict[str, tuple[Callable[[Work], object], str, str]] = {
     "a variant twice": (
         lambda w: w.params(variants=["base", "insecure", "insecure"]),
         "traitdrift check",
-        "is listed twice",
+        "variants: … is listed twice",
+    ),
+    "a trajectory twice": (
+        lambda w: w.params(recipes__quick__checkpoints=6, trajectories=["insecure"] * 2),
+        "traitdrift check",
+        "trajectories: … is listed twice",
+    ),
+    "a trajectory without checkpoints": (
+        lambda w: w.params(trajectories=["insecure"]),
+        "traitdrift check",
+        "has no checkpoints; set",
+    ),
+    "more checkpoints than steps": (
+        lambda w: w.params(recipes__quick__checkpoints=60),
+        "traitdrift check",
+        "adapters in … steps",
     ),
     "a variant that is not drawn": (
         lambda w: w.params(drawn=["base", "secure"]),
@@ -336,6 +351,15 @@ CASES: dict[str, tuple[Callable[[Work], object], str, str]] = {
         ),
         "adapter x",
         "…: no …; …",
+    ),
+    "no adapter along a fine-tune": (
+        lambda w: (
+            (w.path / "data").mkdir()
+            or (w.path / "data/raw").symlink_to(ROOT / "data/raw")
+            or w.model()
+        ),
+        "capture_trajectory insecure",
+        "no adapter was kept along",
     ),
     # Questions
     "no question file": (
