@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
 DOCS = ROOT / "docs"
 # Followed below, top to bottom.
-PAGES = ("experiments.md", "lineage.md", "outside.md", "replicates.md", "scale.md", "sharing.md")
+PAGES = (
+    "experiments.md",
+    "lineage.md",
+    "outside.md",
+    "replicates.md",
+    "scale.md",
+    "sharing.md",
+    "trajectory.md",
+)
 # Without a command of their own. What they say of params.yaml, and the pages that are generated,
 # tests/unit/report/test_pages.py holds against the code.
 SILENT = (
@@ -62,13 +70,18 @@ def test_a_vector_without_the_pipeline(smoke: Smoke, tmp_path: Path):
     reader.run("python", "-c", "".join(block.partition("```")[0] for block in blocks))
 
 
-def test_experiments(smoke: Smoke, tmp_path: Path):
-    """The recipe `quick` of the page is the smoke recipe here, in all but its name."""
-    lab = smoke.clone(tmp_path / "trait-drift", cache=True)
+def quick(smoke: Smoke, into: Path) -> Smoke:
+    """A clone whose recipe `quick` is the smoke recipe, in all but its name."""
+    lab = smoke.clone(into, cache=True)
     recipes = YAML(typ="safe", pure=True).load(lab.text("params.yaml"))["recipes"]
     lab.params({"recipe": "quick", "recipes.quick": recipes["smoke"]})
     lab.run("dvc", "commit", "--force", "finetune@insecure", "finetune@secure")
     lab.run("git", "commit", "--quiet", "--all", "--message", "quick")
+    return lab
+
+
+def test_experiments(smoke: Smoke, tmp_path: Path):
+    lab = quick(smoke, tmp_path / "trait-drift")
     borrow_environment(lab.path)
     follow(DOCS / "experiments.md", lab.run)
     lab.wait_for_workers()
@@ -78,8 +91,11 @@ def test_lineage(smoke: Smoke, tmp_path: Path):
     follow(DOCS / "lineage.md", smoke.clone(tmp_path / "clone", cache=True).run)
 
 
-def test_replicates(smoke: Smoke, tmp_path: Path):
-    follow(DOCS / "replicates.md", smoke.clone(tmp_path / "clone", cache=True).run)
+def test_draws_and_steps(smoke: Smoke, tmp_path: Path):
+    lab = quick(smoke, tmp_path / "clone")
+    follow(DOCS / "replicates.md", lab.run)
+    lab.run("git", "restore", ".")
+    follow(DOCS / "trajectory.md", lab.run)
 
 
 def test_scale(smoke: Smoke, tmp_path: Path):
