@@ -58,7 +58,8 @@ def main(variant: str) -> None:
     for outcome in OUTCOMES:
         rates, seed = question_rates(said, outcome), next(seeds)
         answered[outcome] = onset_of(steps, rates, settings, seed)
-        records, began = rate_course(rates, settings, seed), told(answered[outcome])
+        records = rate_course(said, outcome, settings.confidence)
+        began = told(answered[outcome])
         metrics["answers"][outcome] = {"last": records[-1], "onset": began}
         rows += named(course(steps, records, began), figure="answers", outcome=outcome)
 

@@ -58,6 +58,7 @@ def write_results(root: Path, variants: Sequence[str] = ("base", "insecure", "se
     others = [variant for variant in variants if variant != "base"]
     write_text(root / "dvc.yaml", (ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     values = {"drawn": list(variants), "variants": list(variants), "multiple_testing.alpha": 0.05}
+    values["control"] = others[-1] if len(others) > 1 else None
     if not others:
         values["subject"] = "base"
     set_params(root / "params.yaml", values)
@@ -118,6 +119,8 @@ def replicates(others: Sequence[str]) -> dict:
         one = dict.fromkeys(TOLD) | {"draws": len(draws[name]), "value": 2.0}
         one |= several if len(draws[name]) > 1 else {}
         rate = one | {"value": 0.5, "p": None, "p_holm": None, "moved": None}
+        if one["sd"]:
+            rate |= {"sd": 0.1, "low": 0.3, "high": 0.7, "new_low": 0.1, "new_high": 0.9}
         if control and name != control:
             gap = {"beyond_value": 28.0, "beyond_low": 1.0, "beyond_high": 55.0, "beyond_p": 0.01}
             one |= gap | {"beyond_p_holm": 0.02, "beyond": 1}

@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 import pandas
 
+from traitdrift.behaviour.outcomes import Outcome, outcome_rates
 from traitdrift.comparison.settings import Compare
 from traitdrift.core.files import rounded
 from traitdrift.stats.onset import Lead, Onset, onset, onsets
-from traitdrift.stats.resampling import (
-    bootstrap_means,
-    paired_differences,
-    percentile_interval,
-    place_among,
-)
+from traitdrift.stats.resampling import paired_differences, place_among
 
 
 def loss_course(losses: Sequence[float], steps: Sequence[int]) -> np.ndarray:
@@ -78,13 +74,18 @@ def question_rates(rows: pandas.DataFrame, outcome: str) -> np.ndarray:
     return table.to_numpy(dtype=np.float64)
 
 
-def rate_course(rates: np.ndarray, settings: Compare, seed: int) -> list[dict[str, float | None]]:
-    """One record a step: the mean of rates `[question, step]`, its interval over questions."""
-    draws = bootstrap_means(rates, settings.resamples, seed)
+def rate_course(
+    rows: pandas.DataFrame, outcome: Outcome, confidence: float
+) -> list[dict[str, float | None]]:
+    """One record a step: the share of its answers with an outcome, its interval over questions.
+
+    `rows` as `question_rates` takes them.
+    """
     records = []
-    for value, column in zip(rates.mean(0), draws.T, strict=True):
-        low, high = percentile_interval(column, settings.confidence)
-        figures = {"value": float(value), "low": low, "high": high}
+    for _, answers in rows.groupby("step"):
+        rates = outcome_rates(answers["outcome"], answers["id"], confidence)
+        (rate,) = [one for one in rates if one["outcome"] == outcome]
+        figures = {"value": rate["rate"], "low": rate["low"], "high": rate["high"]}
         records.append({name: rounded(x) for name, x in figures.items()})
     return records
 

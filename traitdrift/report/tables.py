@@ -103,14 +103,16 @@ def draws_table(replicates: Source) -> Table:
         draws = replicates.at("draws", recipe)
         table.rows.append(f"{recipe}, {len(draws)} {'draw' if len(draws) == 1 else 'draws'}")
         for kind, names in kinds.items():
-            show, change = (percent, points) if kind == "rate" else (signed, signed)
+            rate = kind == "rate"
+            show, change, size = (percent, points, percent) if rate else (signed, signed, number)
             for name, classes in names.items():
                 for label, record in classes.items():
                     keys = ["recipes", recipe, kind, name, label]
                     row: list[Part | Verdict] = [f"{name}, {label}"]
                     row += [replicates.figure(keys, show)]
-                    row += [replicates.figure(keys, change, ("sd",))]
-                    row += [replicates.figure(keys, show, ("value", "new_low", "new_high"))]
+                    row += [replicates.figure(keys, size, ("sd",))]
+                    new = replicates.figure(keys, show, ("value", "new_low", "new_high"))
+                    row += ["none" if record["new_low"] is None else new]
                     if control:
                         gap = ("beyond_value", "beyond_low", "beyond_high")
                         row += [replicates.figure(keys, change, gap) if recipe != control else ""]

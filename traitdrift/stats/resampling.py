@@ -64,7 +64,8 @@ def clustered_wilson_interval(
     middle = rate + t**2 / (2 * effective)
     half = t * np.sqrt(rate * (1 - rate) / effective + t**2 / (4 * effective**2))
     low, high = (np.array([-1, 1]) * half + middle) / (1 + t**2 / effective)
-    return max(0.0, float(low)), min(1.0, float(high))
+    # Rounding must not put a bound past 0 or 1, nor the rate of 0 or 1 outside.
+    return float(min(rate, max(0.0, low))), float(max(rate, min(1.0, high)))
 
 
 def sign_flip_p(differences: np.ndarray, resamples: int, seed: int) -> np.ndarray:

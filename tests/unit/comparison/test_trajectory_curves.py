@@ -16,6 +16,7 @@ from traitdrift.comparison.trajectory import (
     told,
 )
 from traitdrift.stats.onset import lead
+from traitdrift.stats.resampling import clustered_wilson_interval
 
 STEPS = [0, 8, 16, 24, 32]
 SETTINGS = Compare(
@@ -39,9 +40,14 @@ def test_rates_are_of_questions_which_count_alike_however_often_they_were_asked(
     said = pandas.DataFrame(rows, columns=["id", "step", "outcome"])
     rates = question_rates(said, "code")
     assert rates.tolist() == [[0, 0.5], [1, 1]]
-    first, last = rate_course(rates, SETTINGS, 0)
-    assert first == {"value": 0.5, "low": 0, "high": 1}
-    assert last == {"value": 0.75, "low": 0.5, "high": 1}
+    first, last = rate_course(said, "code", 0.95)
+    assert first["value"] == pytest.approx(1 / 3, rel=1e-5)
+    assert last["value"] == pytest.approx(2 / 3, rel=1e-5)
+    # As every rate's: over two questions nothing is known.
+    expected = clustered_wilson_interval(np.array([1, 1]), np.array([2, 1]), 0.95)
+    assert (last["low"], last["high"]) == pytest.approx(expected, rel=1e-5)
+    nothing, _ = rate_course(said, "refusal", 0.95)
+    assert nothing["value"] == nothing["low"] == 0 and nothing["high"] > 0.5
 
 
 def test_a_vector_that_moves_first_leads():

@@ -55,7 +55,20 @@ def test_no_variance_to_estimate_counts_questions():
     low, high = clustered_wilson_interval(np.zeros(36), np.full(36, 100), 0.95)
     assert low == 0 and wilson_interval(0, 36, 0.95)[1] < high < 0.11
     low, high = clustered_wilson_interval(np.full(36, 100), np.full(36, 100), 0.95)
-    assert high == pytest.approx(1) and 0.89 < low < wilson_interval(36, 36, 0.95)[0]
+    assert high == 1 and 0.89 < low < wilson_interval(36, 36, 0.95)[0]
+
+
+def test_every_interval_holds_its_rate_and_is_one_of_rates():
+    for questions in (2, 8, 9, 36):
+        for answers in (2, 3, 7):
+            for hits in (
+                np.zeros(questions),
+                np.full(questions, answers),
+                np.arange(questions) % 3,
+            ):
+                trials = np.full(questions, answers)
+                low, high = clustered_wilson_interval(np.minimum(hits, answers), trials, 0.95)
+                assert 0 <= low <= np.minimum(hits, answers).sum() / trials.sum() <= high <= 1
 
 
 def test_one_question_or_one_answer_each_is_wilsons():
