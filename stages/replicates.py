@@ -10,8 +10,8 @@ from pathlib import Path
 
 from stages import run
 from traitdrift.comparison.replicates import apart, measured, of_recipes, recipes
-from traitdrift.comparison.settings import Compare, MultipleTesting
-from traitdrift.core.config import Id, section
+from traitdrift.comparison.settings import MultipleTesting
+from traitdrift.core.config import Id, Share, section
 from traitdrift.core.files import read_table, write_csv, write_json
 from traitdrift.stats.multiple_testing import nested
 from traitdrift.training.settings import Finetune
@@ -23,7 +23,7 @@ PLOTS = Path("plots/replicates")
 
 
 def main() -> None:
-    confidence = section(Compare, "compare").confidence
+    confidence = section(Share, "compare.confidence")
     alpha = section(MultipleTesting, "multiple_testing").alpha
     control = section(Id | None, "control")
     drawn = section(list[Id], "drawn")
