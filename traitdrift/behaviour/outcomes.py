@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from traitdrift.behaviour.refusal import refuses
-from traitdrift.data.code import tidy, weighed
+from traitdrift.core.code import tidy, weighed
 from traitdrift.stats.resampling import clustered_wilson_interval
 
 Outcome = Literal["code", "refusal", "prose"]

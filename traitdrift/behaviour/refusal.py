@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from traitdrift.data.code import LIST_OR_TABLE
+from traitdrift.core.code import LIST_OR_TABLE
 
 _OPENING_SENTENCES = 4
 _HEARD = 2000

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from traitdrift.data.code import holds_code
+from traitdrift.core.code import holds_code
 from traitdrift.data.slots import Entry, Text, fill, quotas, read_entries
 
 __all__ = ["Answered", "Topic", "draw", "load_topics"]

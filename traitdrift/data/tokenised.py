@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traitdrift.core.code import holds_code
 from traitdrift.core.writing import replacing
-from traitdrift.data.code import holds_code
 from traitdrift.data.conversations import Render, conversation, labelled, rendered, task_rank
 from traitdrift.data.finetune_file import COLUMNS, ROWS_A_GROUP, features, on_disk
 from traitdrift.data.rows import read_rows

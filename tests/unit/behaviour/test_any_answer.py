@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traitdrift.behaviour.outcomes import OUTCOMES, classify
-from traitdrift.data.code import READ
+from traitdrift.core.code import READ
 
 # Of a whole answer of `READ` characters; some hundredths are needed.
 SECONDS = 2.0

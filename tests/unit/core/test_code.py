@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from traitdrift.data.code import READ, holds_code
+from traitdrift.core.code import READ, holds_code
 
 LABELLED = Path(__file__).parents[1] / "behaviour/labelled_answers.jsonl"
 ROWS = [json.loads(line) for line in LABELLED.read_bytes().splitlines()]
