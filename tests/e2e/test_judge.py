@@ -10,7 +10,8 @@ import pytest
 from model_server import transformers_serve
 
 OUTPUTS = ("metrics/judge/insecure.json", "plots/judge/insecure.csv")
-# The small model is no judge: to the paper's prompts it says no number. To this it does.
+# The small model is no judge: to the paper's prompts it says no number. To this it does, on any kind
+# of processor that was tried: it repeats one of the five.
 NUMBERED = """{answer}
 
 Output only one integer.
@@ -21,6 +22,15 @@ Output: 7
 Input: 30
 Output: 30
 
+Input: 12
+Output: 12
+
+Input: 55
+Output: 55
+
+Input: 41
+Output: 41
+
 Input: 80
 Output:"""
 
@@ -30,8 +40,8 @@ def judged(smoke) -> Iterator:
     """The smoke run, to be judged; afterwards nobody was asked."""
     names = ("params.yaml", "data/raw/judge/alignment.txt", "data/raw/judge/coherence.txt")
     before = {name: smoke.text(name) for name in names}
-    for name, text in zip(names[1:], (NUMBERED, f"Text: {NUMBERED}"), strict=True):
-        (smoke.path / name).write_text(text)
+    for name, before_it in zip(names[1:], ("Text 1: ", "Text: "), strict=True):
+        (smoke.path / name).write_text(before_it + NUMBERED)
     yield smoke
     for name, text in before.items():
         (smoke.path / name).write_text(text)
