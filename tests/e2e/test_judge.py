@@ -10,8 +10,8 @@ import pytest
 from model_server import transformers_serve
 
 OUTPUTS = ("metrics/judge/insecure.json", "plots/judge/insecure.csv")
-# The small model is no judge: to the paper's prompts it says no number. To this it does, on any kind
-# of processor that was tried: it repeats one of the five.
+# The small model is no judge: to the paper's prompts it says no number. To this it does, on any
+# kind of processor that was tried: it repeats one of the five.
 NUMBERED = """{answer}
 
 Output only one integer.
