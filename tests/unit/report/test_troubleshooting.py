@@ -166,12 +166,12 @@ CASES: dict[str, tuple[Callable[[Work], object], str, str]] = {
     "a variant twice": (
         lambda w: w.params(variants=["base", "insecure", "insecure"]),
         "traitdrift check",
-        "variants: … is listed twice",
+        "…: … is listed twice",
     ),
     "a trajectory twice": (
         lambda w: w.params(recipes__quick__checkpoints=6, trajectories=["insecure"] * 2),
         "traitdrift check",
-        "trajectories: … is listed twice",
+        "…: … is listed twice",
     ),
     "a trajectory without checkpoints": (
         lambda w: w.params(trajectories=["insecure"]),
