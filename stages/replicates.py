@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.comparison.replicates import apart, measured, of_recipes, recipes
+from traitdrift.comparison.replicates import apart, measured, of_recipes, recipe_of, recipes
 from traitdrift.comparison.settings import MultipleTesting
 from traitdrift.core.config import Id, Share, section
 from traitdrift.core.files import read_table, write_csv, write_json
@@ -25,9 +25,8 @@ PLOTS = Path("plots/replicates")
 def main() -> None:
     confidence = section(Share, "compare.confidence")
     alpha = section(MultipleTesting, "multiple_testing").alpha
-    control = section(Id | None, "control")
-    drawn = section(list[Id], "drawn")
-    draws = recipes(section(dict[Id, Finetune], "finetunes"), drawn)
+    draws = recipes(section(dict[Id, Finetune], "finetunes"), section(list[Id], "drawn"))
+    control = recipe_of(section(Id | None, "control"), draws)
     names = [name for of_recipe in draws.values() for name in of_recipe]
 
     table = measured(

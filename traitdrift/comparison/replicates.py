@@ -39,6 +39,11 @@ def recipes(finetunes: Mapping[str, Finetune], drawn: Sequence[str]) -> dict[str
     return found
 
 
+def recipe_of(draw: str | None, draws: Mapping[str, Sequence[str]]) -> str | None:
+    """The recipe that a draw is of, in what `recipes` gives; any of its draws names it."""
+    return next((recipe for recipe, names in draws.items() if draw in names), None)
+
+
 def measured(
     shifts: Mapping[str, pandas.DataFrame], rates: Mapping[str, pandas.DataFrame]
 ) -> pandas.DataFrame:

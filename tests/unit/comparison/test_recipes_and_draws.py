@@ -13,6 +13,7 @@ from traitdrift.comparison.replicates import (
     by_draw,
     measured,
     of_recipes,
+    recipe_of,
     recipes,
 )
 from traitdrift.stats.replicates import over_draws
@@ -64,6 +65,11 @@ def test_draws_are_fine_tunes_of_one_data_set():
     assert recipes(TUNED, DRAWN) == DRAWS
     assert recipes(TUNED, ["base"]) == {}
     assert recipes(TUNED, ["base", "bad_2", "bad"]) == {"bad_2": ["bad_2", "bad"]}
+
+
+def test_any_draw_of_the_control_names_it():
+    assert recipe_of("plain_1", DRAWS) == recipe_of("plain", DRAWS) == "plain"
+    assert recipe_of("elsewhere", DRAWS) == "elsewhere" and recipe_of(None, DRAWS) is None
 
 
 def test_every_cell_is_a_draw_and_a_prompt_or_a_question(table):
