@@ -84,7 +84,8 @@ def of_recipes(
 
     `table` as `measured` gives it, `draws` by recipe, `control` a recipe that the others are set
     beside. Beside what `over_draws` gives there is `beyond_value`, how much further than the
-    control, with `beyond_low`, `beyond_high` and `beyond_p`. Of one draw only the means are told.
+    control, with `beyond_low`, `beyond_high` and `beyond_p`. Of one draw, or one
+    question, only the means are told.
     `p_holm` and `beyond_p_holm` are corrected over all of the table (Holm 1979), and `moved` and
     `beyond` are 1 where these are at most `alpha`.
     """
@@ -94,13 +95,14 @@ def of_recipes(
         for recipe, names in draws.items():
             values = by_draw(of_measure, names)
             row: dict[str, Any] = {"recipe": recipe, **measure, "draws": len(names)}
-            row |= over_draws(values, confidence) if len(names) > 1 else {"value": values.mean()}
+            several = min(values.shape) > 1  # of one draw, or one question, nothing varies
+            row |= over_draws(values, confidence) if several else {"value": values.mean()}
             if measure["kind"] == RATE:  # that a share is zero is no question
                 row.pop("p", None)
             if control and recipe != control:
                 others = by_draw(of_measure, draws[control])
                 row["beyond_value"] = values.mean() - others.mean()
-                if min(len(values), len(others)) > 1:
+                if several and len(others) > 1:
                     found = beyond(values, others, confidence)
                     row |= {f"beyond_{name}": figure for name, figure in found.items()}
             rows.append(row)

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 
 
 def over_draws(values: np.ndarray, confidence: float) -> dict[str, float]:
-    """Mean of `values` `[draw, unit]`, and intervals over draws and units, of two draws at least.
+    """Mean of `values` `[draw, unit]`, and intervals over draws and units, of two each at least.
 
     Of the two-way layout with random effects and one value a cell (Searle, Casella and McCulloch
     1992, chapter 4): with mean squares A of draws, B of units and C of what is left, for k draws

@@ -128,6 +128,14 @@ def test_recipes_are_apart_by_their_draws(table):
     assert list(apart(table, {"bad": DRAWS["bad"]}).columns) == list(found.columns)
 
 
+def test_of_one_question_only_the_mean_is_told(table):
+    """Between questions nothing is known, whatever the draws say."""
+    one = table[(table["kind"] == "rate") & (table["unit"] == "q0")]
+    found = of_recipes(one, DRAWS, "plain", 0.95, 0.05)
+    assert len(found) == 6 and found["value"].notna().all()
+    assert found[["sd", "low", "new_low", "beyond_p", "beyond"]].isna().all(axis=None)
+
+
 def test_base_alone_has_no_draws():
     nothing = measured({}, {})
     assert len(of_recipes(nothing, {}, None, 0.95, 0.05)) == len(apart(nothing, {})) == 0
