@@ -12,7 +12,7 @@ import pandas
 
 from stages import run
 from traitdrift.core.config import Id, section
-from traitdrift.core.files import SCHEMA_VERSION, read_json, write_csv, write_json
+from traitdrift.core.files import read_json, write_csv, write_json
 from traitdrift.core.first_calls import settle_elementwise
 from traitdrift.core.ranks import others_end
 from traitdrift.core.scratch import checkpoints
@@ -20,9 +20,9 @@ from traitdrift.core.temporary import temporary_folder
 from traitdrift.core.wide_products import widen_products
 from traitdrift.data.finetune_file import say_cut, trained_tokens, training_rows
 from traitdrift.models.adapted import adapted_modules
-from traitdrift.models.adapter import idle, keep_adapter
-from traitdrift.models.along import place
-from traitdrift.models.loading import VARIANT_RECORD, base_record, load_tokenizer
+from traitdrift.models.adapter import idle
+from traitdrift.models.along import keep, place
+from traitdrift.models.loading import base_record, load_tokenizer
 from traitdrift.models.window import window_of
 from traitdrift.training.backends import adapted_model, prepare
 from traitdrift.training.settings import Finetune, Recipe
@@ -64,23 +64,16 @@ def main(variant: str) -> None:
                 "the fine-tune changed nothing; raise learning_rate or max_steps of the recipe"
             )
 
-        def keep(saved: Path, into: Path, **more: int) -> None:
-            digest = keep_adapter(saved, into, base["id"])
-            record = {
-                "schema_version": SCHEMA_VERSION,
-                "kind": "finetune",
-                "base_digest": base["digest"],
-                "adapter_digest": digest,
-                "dataset": data,
-                # How many are kept on the way changes nothing of what is at its end.
-                "recipe": recipe.model_dump(exclude_unset=True, exclude={"checkpoints"}),
-                "adapted": adapted_modules(model),
-            }
-            write_json(into / VARIANT_RECORD, record | more)
-
-        keep(scratch, ADAPTERS / variant)
+        record = {
+            "dataset": data,
+            # How many are kept on the way changes nothing of what is at its end.
+            "recipe": recipe.model_dump(exclude_unset=True, exclude={"checkpoints"}),
+            "adapted": adapted_modules(model),
+        }
+        keep(scratch, ADAPTERS / variant, base, record)
         for step, saved in along.kept():
-            keep(saved, place(ADAPTERS / variant, step, len(losses)), step=step)
+            on_the_way = place(ADAPTERS / variant, step, len(losses))
+            keep(saved, on_the_way, base, {**record, "step": step})
 
     write_json(
         Path("metrics/finetune") / f"{variant}.json",

@@ -1,10 +1,33 @@
-"""Adapters kept along a fine-tune: where they lie in its folder, each as a variant does."""
+"""The adapters of a fine-tune, its last one and those on the way: each as a variant lies."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from traitdrift.core.files import SCHEMA_VERSION, write_json
+from traitdrift.models.adapter import keep_adapter
+from traitdrift.models.loading import VARIANT_RECORD
 
 ALONG = "along"
+
+
+def keep(saved: Path, into: Path, base: dict[str, Any], record: dict[str, Any]) -> None:
+    """Keep an adapter that was trained here, with its record, whole or not at all.
+
+    `base` is the base's record. Raises ValueError where config, weights and base disagree.
+    """
+    digest = keep_adapter(saved, into, base["id"])
+    write_json(
+        into / VARIANT_RECORD,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "finetune",
+            "base_digest": base["digest"],
+            "adapter_digest": digest,
+            **record,
+        },
+    )
 
 
 def place(variant: Path, step: int, last: int) -> Path:
