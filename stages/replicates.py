@@ -9,10 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages import run
-from traitdrift.comparison.replicates import apart, measured, of_recipes, recipe_of, recipes
+from traitdrift.comparison.replicates import (
+    apart,
+    base_gaps,
+    means_of_draws,
+    measured,
+    of_recipes,
+    recipe_of,
+    recipes,
+)
 from traitdrift.comparison.settings import MultipleTesting
 from traitdrift.core.config import Id, Share, section
 from traitdrift.core.files import read_table, write_csv, write_json
+from traitdrift.core.writing import replacing
+from traitdrift.report.pictures import DRAWS, png
 from traitdrift.stats.multiple_testing import nested
 from traitdrift.training.settings import Finetune
 
@@ -29,16 +39,17 @@ def main() -> None:
     control = recipe_of(section(Id | None, "control"), draws)
     names = [name for of_recipe in draws.values() for name in of_recipe]
 
-    table = measured(
-        {name: read_table(SHIFTS / name / "prompts.csv") for name in names},
-        {name: read_table(RATES / name / "rates.csv") for name in names},
-    )
+    shifts = {name: read_table(SHIFTS / name / "prompts.csv") for name in names}
+    table = measured(shifts, {name: read_table(RATES / name / "rates.csv") for name in names})
     found = of_recipes(table, draws, control, confidence, alpha)
     pairs = apart(table, draws)
-    means = table.groupby(["kind", "name", "class", "draw"], sort=False)["value"].mean()
-    write_csv(PLOTS / "draws.csv", means.reset_index().round(6))
+    means = means_of_draws(table, draws, found, base_gaps(shifts))
+    write_csv(PLOTS / "draws.csv", means)
     write_csv(PLOTS / "recipes.csv", found)
     write_csv(PLOTS / "apart.csv", pairs)
+    if len(means):
+        with replacing(PLOTS / "draws.png") as scratch:
+            scratch.write_bytes(png(DRAWS, means))
     write_json(
         METRICS,
         {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas
 
+from traitdrift.core.classes import CLASSES
 from traitdrift.core.files import rounded
 from traitdrift.stats.replicates import beyond, exact_permutation_p, over_draws
 from traitdrift.stats.resampling import holm
@@ -65,6 +66,18 @@ def measured(
     return pandas.concat(tables, ignore_index=True)
 
 
+def base_gaps(shifts: Mapping[str, pandas.DataFrame]) -> dict[str, float]:
+    """How far apart base's classes lie along each trait's chosen vector; tables as in `measured`.
+
+    Every draw was read beside the same base.
+    """
+    gaps: dict[str, float] = {}
+    for table in shifts.values():
+        means = table.groupby(["trait", "class"])["base"].mean().unstack()
+        gaps |= (means[CLASSES[0]] - means[CLASSES[1]]).to_dict()
+    return gaps
+
+
 def by_draw(table: pandas.DataFrame, draws: Sequence[str]) -> np.ndarray:
     """`[draw, unit]` of one measure; every draw has the same prompts, or questions."""
     wide = table[table["draw"].isin(draws)].pivot_table(
@@ -113,6 +126,31 @@ def of_recipes(
         found[verdict] = (found[f"{p}_holm"] <= alpha).astype("Int64").mask(~told)
     numbers = [name for name in TOLD if name not in ("moved", "beyond")]
     return found.assign(**{name: found[name].map(rounded, na_action="ignore") for name in numbers})
+
+
+def means_of_draws(
+    table: pandas.DataFrame,
+    draws: Mapping[str, Sequence[str]],
+    found: pandas.DataFrame,
+    gaps: Mapping[str, float],
+) -> pandas.DataFrame:
+    """`recipe, draw, kind, name, class, value, mean, new_low, new_high, gap`: a row a draw.
+
+    `value` is the draw's own mean and `mean` that of its recipe, whose row is in `found` (of
+    `of_recipes`); of a rate there is no `gap` to hold it against.
+    """
+    own = table.groupby([*MEASURE, "draw"], sort=False)["value"].mean().reset_index()
+    recipe = {name: recipe for recipe, names in draws.items() for name in names}
+    rows = own.assign(recipe=own["draw"].map(recipe)).merge(
+        found.rename(columns={"value": "mean"})[
+            ["recipe", *MEASURE, "mean", "new_low", "new_high"]
+        ],
+        on=["recipe", *MEASURE],
+    )
+    rows["gap"] = rows["name"].map(gaps).where(rows["kind"] != RATE)
+    figures = {name: rows[name].map(rounded, na_action="ignore") for name in ("value", "gap")}
+    columns = ["recipe", "draw", *MEASURE, "value", "mean", "new_low", "new_high", "gap"]
+    return rows.assign(**figures)[columns]
 
 
 def apart(table: pandas.DataFrame, draws: Mapping[str, Sequence[str]]) -> pandas.DataFrame:

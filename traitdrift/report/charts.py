@@ -354,6 +354,52 @@ def cosine_map() -> Chart:
     )
 
 
+def _draws(kind: str, across: alt.X) -> Chart:
+    """The rows of a `kind`, a line each recipe and measure: its draws, their mean, a new one's bar.
+
+    In units of `gap` where there is one: `value, mean, new_low, new_high`.
+    """
+    rows = ROWS.transform_filter(f"datum.kind == '{kind}'")
+    for name in ("value", "mean", "new_low", "new_high"):
+        # What is empty stays so, and is left out: 0 would be a figure.
+        figure = f"isValid(datum.{name}) ? datum.{name} / (datum.gap || 1) : null"
+        rows = rows.transform_calculate(**{name: figure})
+    rows = rows.transform_calculate(
+        what="datum.kind == 'rate' ? datum.name : datum.name + ', ' + datum.class"
+    )
+    down = alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=300, ticks=False))
+    aside = alt.YOffset("recipe:N", sort=None, scale=alt.Scale(paddingOuter=0.7))
+    colour = alt.Color("recipe:N", title="recipe", sort=None)
+    new = rows.mark_rule(strokeWidth=1.6).encode(
+        x="new_low:Q", x2="new_high:Q", y=down, yOffset=aside, color=colour
+    )
+    means = rows.mark_tick(thickness=3, size=12, orient="vertical").encode(
+        x="mean:Q", y=down, yOffset=aside, color=colour
+    )
+    dots = rows.mark_circle(size=40, opacity=0.55).encode(
+        x=across,
+        y=down,
+        yOffset=aside,
+        color=colour,
+        tooltip=["recipe:N", "draw:N", "what:N", alt.Tooltip("value:Q", format="+.3f")],
+    )
+    return alt.layer(new, means, dots)
+
+
+def draw_shifts() -> Chart:
+    """`kind, name, class, recipe, draw, value, mean, new_low, new_high, gap` of the shifts."""
+    per_cent = alt.Axis(format="%", tickCount=6)
+    across = alt.X("value:Q", title="shift from base (of base's class gap)", axis=per_cent)
+    zero = _once().mark_rule(strokeWidth=0.8, color="#777777").encode(x=alt.XDatum(0))
+    return alt.layer(zero, _draws("shift", across))
+
+
+def draw_rates() -> Chart:
+    """The same of the answers."""
+    per_cent = alt.Axis(format="%", tickCount=6)
+    return _draws("rate", alt.X("value:Q", title="share of answers", axis=per_cent))
+
+
 def _course(
     figure: str,
     height: alt.Y,

@@ -147,6 +147,15 @@ PICTURES = {
     ),
 }
 
+# Of `stages.replicates`; the rows of `draws.csv`.
+DRAWS = Picture(
+    "Each draw (dot), a recipe's mean (bar) and where a new fine-tune would lie (line)",
+    [charts.draw_shifts(), charts.draw_rates()],
+    ["value", "mean", "new_low", "new_high", "gap"],
+    460,
+    {"step": 13},
+)
+
 # Of `stages.trajectory`, for the fine-tunes that were followed; the rows of `course.csv`.
 COURSE = Picture(
     "Along the fine-tune (dot: half of the way, with its interval)",

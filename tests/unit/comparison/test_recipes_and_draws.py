@@ -10,7 +10,9 @@ from traitdrift.comparison.replicates import (
     MEASURE,
     TOLD,
     apart,
+    base_gaps,
     by_draw,
+    means_of_draws,
     measured,
     of_recipes,
     recipe_of,
@@ -97,6 +99,28 @@ def test_a_shift_is_of_the_data_where_it_goes_beyond_the_control(table):
     # Corrected for all that was looked at.
     told = found["beyond_p"].dropna()
     assert len(told) == 6 and (found["beyond_p_holm"].dropna() >= told).all()
+
+
+def test_each_draw_is_told_beside_its_recipe(table):
+    found = of_recipes(table, DRAWS, "plain", 0.95, 0.05)
+    rows = means_of_draws(table, DRAWS, found, {"code": 4.0, "warmth": 2.0})
+    assert len(rows) == 6 * (2 * 2 + 2)
+    code = rows[(rows["kind"] == "shift") & (rows["name"] == "code") & (rows["recipe"] == "bad")]
+    positive = code[code["class"] == "positive"].set_index("draw")
+    assert list(positive.index) == DRAWS["bad"]
+    assert positive["value"].mean() == pytest.approx(positive["mean"].iloc[0], rel=1e-4)
+    assert positive["mean"].nunique() == positive["new_low"].nunique() == 1
+    assert (positive["gap"] == 4.0).all()
+    assert rows[rows["kind"] == "rate"]["gap"].isna().all()
+    assert rows[rows["recipe"] == "elsewhere"]["new_low"].isna().all()
+
+
+def test_the_gap_is_that_of_bases_classes():
+    rows = [("code", "positive", 5.0), ("code", "positive", 7.0), ("code", "negative", -1.0)]
+    rows += [("warmth", "positive", 1.0), ("warmth", "negative", 3.0)]
+    one = pandas.DataFrame(rows, columns=["trait", "class", "base"])
+    assert base_gaps({"bad": one, "plain": one}) == {"code": 7.0, "warmth": -2.0}
+    assert base_gaps({}) == {}
 
 
 def test_of_one_draw_only_the_mean_is_told(table):

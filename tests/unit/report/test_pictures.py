@@ -19,6 +19,7 @@ from traitdrift.report.page_charts import specs
 from traitdrift.report.pictures import (
     COURSE,
     DATA,
+    DRAWS,
     PICTURES,
     VEGA_LITE,
     png,
@@ -156,6 +157,25 @@ def test_a_course_marks_the_onsets_that_there_are():
     assert len(re.findall(r'aria-roledescription="rule mark"', svg)) == 2
     assert titles(svg).count("v") == 1 and "moved" in svg and "still" in svg
     assert png(COURSE, table) == png(COURSE, table)
+
+
+def test_a_recipe_of_one_draw_has_no_bar_for_a_new_one():
+    """Two recipes, of which one has two draws; a shift in units of the gap, and a rate."""
+    several = {"recipe": "bad", "mean": 2.0, "new_low": 1.0, "new_high": 3.0}
+    drawn_of = [("bad", several), ("bad_1", several), ("plain", {"recipe": "plain", "mean": 0.0})]
+    kinds = [
+        {"kind": "shift", "name": "code", "class": "positive", "gap": 4.0},
+        {"kind": "rate", "name": "prose", "class": "answers"},
+    ]
+    rows = [{**kind, **of, "draw": draw, "value": 2.0} for draw, of in drawn_of for kind in kinds]
+    table = pandas.DataFrame(rows)
+    text = list(csv.DictReader(io.StringIO(csv_text(table), newline="")))
+    svg = drawn(template(DRAWS), text)
+    assert svg.count('aria-roledescription="circle"') == 2 * 3
+    bars = re.findall(r'aria-roledescription="rule mark"[^>]*', svg)
+    assert len(bars) == 2 * 2  # of either of bad's rows the same, and none of plain
+    assert "50%" in svg and "code, positive" in svg and "prose" in svg
+    assert png(DRAWS, table) == png(DRAWS, table)
 
 
 def test_the_pages_charts_ask_for_the_pages_controls():
