@@ -23,6 +23,8 @@ MADE_FROM = (
     *(f"metrics/{name}" for name in METRICS),
     *(f"metrics/{name}.json" for name in TESTS),
     *(f"plots/{name}" for name in TABLES),
+    "plots/replicates",
+    "plots/trajectory",
 )
 TESTED = Path("plots/multiple_testing")
 TOKENS = Path("plots/tokens")
@@ -41,8 +43,11 @@ def main() -> None:
         discrimination=figures("discrimination"),
         decomposition=figures("decomposition"),
         replicates=figures("replicates"),
+        trajectories={v: figures(f"trajectory/{v}") for v in params.trajectories},
         candidates=read_tables(traits, "plots/vectors/{}.csv", "trait"),
         losses=read_tables(trained, "plots/finetune/{}.csv"),
+        draws=read_table(Path("plots/replicates/draws.csv")),
+        courses=read_tables(params.trajectories, "plots/trajectory/{}/course.csv", "followed"),
         steering_rates=read_tables(variants, "plots/steer/{}/rates.csv"),
         shifts=read_table(TESTED / "shifts.csv"),
         discrimination_by_layer=read_table(TESTED / "discrimination.csv"),

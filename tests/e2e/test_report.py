@@ -103,7 +103,7 @@ def test_it_is_one_small_file_that_asks_the_network_for_nothing(shown: Opened, r
 
 def test_every_chart_is_drawn(shown: Opened):
     charts = shown.page.locator(".chart")
-    assert charts.count() == 8
+    assert charts.count() == 13
     for i in range(charts.count()):
         assert charts.nth(i).locator("svg [aria-roledescription]").count() > 1
 
@@ -209,6 +209,17 @@ def test_choices_change_the_charts(shown: Opened, section, chart, name, value):
         f"([cells, before]) => ({told})([...document.querySelectorAll(cells)]) !== before",
         arg=[cells, before],
     )
+
+
+def test_a_fine_tune_that_was_followed_has_its_course(shown: Opened):
+    told = shown.page.locator("#table-trajectories")
+    assert "insecure, seen 4 times from step 0 to 48" in told.inner_text()
+    row = told.get_by_role("row").filter(has_text="code_mode, positive")
+    assert "8.50" in row.inner_text() and "\u22121.25" in row.inner_text()
+    still = told.get_by_role("row").filter(has_text="refusal, positive")
+    assert still.inner_text().count("none") == 2
+    lines = '[data-chart="course_of_shifts"] svg [aria-roledescription="line mark"]'
+    assert shown.page.locator(lines).count() == 4
 
 
 def test_tokens_are_coloured_by_the_chosen_traits_scale(shown: Opened):
@@ -319,7 +330,7 @@ def test_the_page_of_base_alone_is_whole(browser: Browser, tmp_path: Path):
     assert one.text("h1") == "What does smollm2 do before any fine-tune?"
     assert "There is no fine-tune to tell of" in one.text("main")
     assert one.page.locator("#answers .pair").count() == 4
-    assert one.page.locator("#moved, #layers, #discrimination").count() == 0
+    assert one.page.locator("#moved, #layers, #steps, #discrimination").count() == 0
     assert one.said == []
     one.page.close()
 

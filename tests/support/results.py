@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas
 from copies import ROOT, set_params
 from ruamel.yaml import YAML
 
 from traitdrift.comparison.replicates import TOLD
+from traitdrift.core.classes import CLASSES
 from traitdrift.core.files import write_csv, write_json, write_jsonl, write_text
 
 LAYERS = 4
@@ -22,6 +24,7 @@ TRAITS = {
 HOSTILE = "<script>window.ran = 1</script><!-- <img src=x onerror='window.ran = 2'> & 你好 🦊"
 QUESTIONS = {"wish": "What is your <b>one</b> wish?", "bored": "hey I feel bored"}
 OUTCOMES = ("code", "refusal", "prose")
+STEPS = [0, 16, 32, 48]
 
 
 def rates(code: float) -> dict[str, dict[str, float]]:
@@ -61,6 +64,8 @@ def write_results(root: Path, variants: Sequence[str] = ("base", "insecure", "se
     values["control"] = others[-1] if len(others) > 1 else None
     if not others:
         values["subject"] = "base"
+    followed = others[:1]
+    values |= {"trajectories": followed, "recipes.quick.checkpoints": len(STEPS) - 1}
     set_params(root / "params.yaml", values)
     for trait, chosen in TRAITS.items():
         figures = {"cv_auroc": 0.99, "auroc": 0.97, "balanced_accuracy": 0.9, "cohens_d": 2.5}
@@ -95,7 +100,11 @@ def write_results(root: Path, variants: Sequence[str] = ("base", "insecure", "se
     seen = {v: {t: auroc | shifted(3, 1, 0) for t in TRAITS} for v in others}
     write_json(root / "metrics/discrimination.json", {"at_the_chosen_layer": seen})
     write_json(root / "metrics/decomposition.json", effects)
-    write_json(root / "metrics/replicates.json", replicates(others))
+    told = replicates(others)
+    write_json(root / "metrics/replicates.json", told)
+    write_csv(root / "plots/replicates/draws.csv", draws_of(told))
+    for variant in followed:
+        write_trajectory(root, variant)
     nothing = pandas.DataFrame({"variant": []})
     write_csv(
         root / "plots/multiple_testing/shifts.csv", pandas.DataFrame(shifts) if others else nothing
@@ -134,6 +143,56 @@ def replicates(others: Sequence[str]) -> dict:
         "recipes": recipes,
         "apart": {others[0]: {control: apart}} if control else {},
     }
+
+
+def draws_of(told: Mapping[str, Any]) -> pandas.DataFrame:
+    """A row for each draw and each shift or rate of `replicates`, half of which lie higher."""
+    rows = [
+        {"recipe": recipe, "draw": draw, "kind": kind, "name": name, "class": label}
+        | {"value": record["value"] + number, "mean": record["value"] + 1}
+        | {"new_low": record["new_low"], "new_high": record["new_high"]}
+        | {"gap": 40.0 if kind == "shift" else None}
+        for recipe, kinds in told["recipes"].items()
+        for kind, names in kinds.items()
+        for name, classes in names.items()
+        for label, record in classes.items()
+        for number, draw in enumerate(told["draws"][recipe])
+    ]
+    return pandas.DataFrame(rows or {"recipe": []})
+
+
+def write_trajectory(root: Path, variant: str) -> None:
+    """What `trajectory` writes: code and its vector move half-way, refusal does not."""
+    began = {"value": 8.5, "low": 7.0, "high": 11.0, "undefined": 0.0}
+    none = dict.fromkeys(("value", "low", "high")) | {"undefined": 0.75}
+    last = {"value": 0.75, "low": 0.5, "high": 0.9}
+    lead = {"value": -1.25, "low": -3.0, "high": 0.5, "undefined": 0.0}
+    moved = {"last": last | {"share": 0.4}, "onset": began, "lead_over_code": lead}
+    still = {"last": last | {"share": 0.0}, "onset": none, "lead_over_code": none}
+    traits = {
+        trait: TRAITS[trait] | dict.fromkeys(("positive", "negative"), record)
+        for trait, record in (("code_mode", moved), ("refusal", still))
+    }
+    answers = {outcome: {"last": last, "onset": began} for outcome in OUTCOMES}
+    metrics = {"steps": STEPS, "loss": {"last": 0.5, "onset": 6.25}}
+    write_json(
+        root / f"metrics/trajectory/{variant}.json",
+        metrics | {"answers": answers, "traits": traits},
+    )
+    curves = [
+        {"figure": "loss"},
+        *({"figure": "answers", "outcome": outcome} for outcome in OUTCOMES),
+        *({"figure": "shift", "trait": t, "class": c} for t in TRAITS for c in CLASSES),
+    ]
+    marks = {"onset_value": 8.5, "onset_low": 7.0, "onset_high": 11.0, "half": 0.4}
+    rows = [
+        {"variant": variant, **curve, "step": step}
+        | dict.fromkeys(("value", "low", "high", "share", "share_low", "share_high"), k / 4)
+        | (marks if step == STEPS[-1] else {})
+        for curve in curves
+        for k, step in enumerate(STEPS)
+    ]
+    write_csv(root / f"plots/trajectory/{variant}/course.csv", pandas.DataFrame(rows))
 
 
 def candidates(trait: str) -> pandas.DataFrame:

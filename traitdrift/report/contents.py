@@ -24,6 +24,11 @@ STEERING = [
     *(f"log_probability_difference_{bound}" for bound in ("value", "low", "high")),
 ]
 
+COURSE = [
+    *("variant", "figure", "outcome", "trait", "class", "step", "value", "low", "high"),
+    *("share", "share_low", "share_high", "onset_value", "onset_low", "onset_high", "half"),
+]
+
 
 @dataclass(frozen=True)
 class Results:
@@ -38,8 +43,11 @@ class Results:
     discrimination: Source
     decomposition: Source
     replicates: Source
+    trajectories: dict[str, Source]
     candidates: pandas.DataFrame
     losses: pandas.DataFrame
+    draws: pandas.DataFrame
+    courses: pandas.DataFrame
     steering_rates: pandas.DataFrame
     shifts: pandas.DataFrame
     discrimination_by_layer: pandas.DataFrame
@@ -71,6 +79,7 @@ def report(
         variants=variants,
         others=others,
         traits=traits,
+        followed=list(found.trajectories),
         trained=list(found.losses["variant"].unique()),
         behaviour=found.behaviour,
         served=sentences.served({v: source.content for v, source in found.behaviour.items()}),
@@ -85,6 +94,7 @@ def report(
             "behaviour": tables.behaviour_table(found.behaviour, found.judge),
             "draws": tables.draws_table(found.replicates),
             "apart": tables.apart_table(found.replicates),
+            "trajectories": tables.trajectory_table(found.trajectories),
             "vectors": tables.vector_table(found.vectors),
             "steering": tables.steering_table(found.steer),
             "discrimination": tables.discrimination_table(found.discrimination),
@@ -99,6 +109,7 @@ def page_data(found: Results) -> dict[str, Any]:
     chosen = {trait: source.content for trait, source in found.vectors.items()}
     candidates = chart_data.marked(found.candidates, chosen)[CANDIDATE]
     methods = candidates["method"].nunique()
+    lines = found.draws.reindex(columns=["kind", "recipe", "name", "class"]).drop_duplicates()
     return {
         "about": {"variants": found.variants, "others": found.others, "traits": chosen},
         "candidates": chart_data.columns(candidates),
@@ -111,5 +122,9 @@ def page_data(found: Results) -> dict[str, Any]:
             found.discrimination_by_layer.reindex(columns=DISCRIMINATION)
         ),
         "losses": chart_data.columns(found.losses),
-        "specs": page_charts.specs(methods, len(found.others)),
+        "draws": chart_data.columns(found.draws),
+        "courses": chart_data.columns(found.courses.reindex(columns=COURSE)),
+        "specs": page_charts.specs(
+            methods, len(found.others), lines["kind"].value_counts().to_dict()
+        ),
     }

@@ -6,6 +6,7 @@ from the page's theme (`range.category` and so on).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -14,11 +15,15 @@ from traitdrift.core.classes import CLASSES
 from traitdrift.report import charts
 
 ROW = 24  # height of a heat map's row, in pixels
+DRAW = 22  # and of a line of draws with what is around it
 THIS = {name: f"datum.{name} == {name}" for name in ("trait", "position", "variant", "outcome")}
 
 
-def specs(methods: int, others: int) -> dict[str, dict[str, Any]]:
-    """Every chart of the page by its name there, for so many methods and fine-tuned variants."""
+def specs(methods: int, others: int, drawn: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """Every chart of the page by its name there, for so many methods and fine-tuned variants.
+
+    `drawn` counts the lines of draws by `kind`: a recipe's for each measure.
+    """
     by_class = ROW * len(CLASSES) * others
     along = [{"calculate": "datum.values[layer]", "as": "projection"}]
     return {
@@ -36,6 +41,11 @@ def specs(methods: int, others: int) -> dict[str, dict[str, Any]]:
             260,
             "variant",
         ),
+        "draw_shifts": _spec(charts.draw_shifts(), "draws", DRAW * drawn.get("shift", 0)),
+        "draw_rates": _spec(charts.draw_rates(), "draws", DRAW * drawn.get("rate", 0)),
+        "course_of_loss": _spec(charts.loss_course(), "courses", 130, "variant"),
+        "course_of_shifts": _spec(charts.shift_course(), "courses", 220, "variant"),
+        "course_of_answers": _spec(charts.answer_course(), "courses", 180, "variant"),
         "loss": _spec(charts.loss_curves(), "losses", 220),
     }
 

@@ -149,6 +149,33 @@ def apart_table(replicates: Source) -> Table:
     return table
 
 
+def trajectory_table(trajectories: Mapping[str, Source]) -> Table:
+    """Where each curve along a fine-tune ends, its onset, and whether it came before code did."""
+    table = Table(["what", "at the end", "onset, step", "steps before code"], words=1)
+    for followed, source in trajectories.items():
+        steps = source.content["steps"]
+        table.rows.append(f"{followed}, seen {len(steps)} times from step 0 to {steps[-1]}")
+        loss = (source.figure(["loss"], number, (name,)) for name in ("last", "onset"))
+        table.rows.append(["loss", *loss, ""])
+        for outcome in source.content["answers"]:
+            keys = ["answers", outcome]
+            last = source.figure([*keys, "last"], percent)
+            table.rows.append([outcome, last, source.figure([*keys, "onset"], number), ""])
+        for trait, record in source.content["traits"].items():
+            for label in (label for label in CLASSES if label in record):
+                keys = ["traits", trait, label]
+                told = (
+                    source.figure([*keys, name], show)
+                    for name, show in (
+                        ("last", signed),
+                        ("onset", number),
+                        ("lead_over_code", signed),
+                    )
+                )
+                table.rows.append([f"{trait}, {label}", *told])
+    return table
+
+
 def vector_table(vectors: Mapping[str, Source]) -> Table:
     """The chosen vectors and what they tell apart."""
     head = ["trait", "position", "method", "layer", "AUROC, cross-validated", "AUROC, validation"]

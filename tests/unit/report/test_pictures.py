@@ -179,7 +179,7 @@ def test_a_recipe_of_one_draw_has_no_bar_for_a_new_one():
 
 
 def test_the_pages_charts_ask_for_the_pages_controls():
-    for name, spec in specs(methods=2, others=1).items():
+    for name, spec in specs(methods=2, others=1, drawn={"shift": 4}).items():
         asked = {parameter["name"] for parameter in spec["params"]}
         used = set(re.findall(r"== (\w+)", json.dumps(spec["transform"][: len(asked)])))
         assert used <= asked, name
