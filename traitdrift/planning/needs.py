@@ -61,12 +61,13 @@ class Needs:
 def training(model: Architecture, recipe: Recipe, longest: int) -> Needs:
     """A LoRA fine-tune whose longest row has `longest` tokens.
 
-    Adapter, gradients and optimiser are float32, with a copy of the adapter in the base's dtype
-    for autocast. For its backward pass a block keeps, a token: what each linear layer makes, a copy
-    of the input of each adapted one, the activation function's output and the product with it, and
-    the inputs of two norms in float32. With gradient checkpointing (arXiv 1604.06174) the inputs of
+    Adapter, gradients and optimiser are float32, with a copy of the adapter in the base's dtype for
+    autocast. For its backward pass a block keeps, a token: what each linear layer makes, a copy of
+    the input of each adapted one, the activation function's output and the product with it, and the
+    inputs of two norms in float32. With gradient checkpointing (arXiv 1604.06174) the inputs of
     blocks alone are kept, and one block's rest at a time is made again. Logits: as they come, in
-    float32, their log-softmax and its gradient.
+    float32, their log-softmax and its gradient. On disk are the adapter and those that the recipe
+    keeps on the way.
     """
     tokens = recipe.batch_size * longest
     trained = model.lora_parameters(recipe.lora)
@@ -83,7 +84,7 @@ def training(model: Architecture, recipe: Recipe, longest: int) -> Needs:
         optimizer=trained * (FLOAT32 + state),
         activations=blocks + unpacked(model),
         logits=tokens * model.vocabulary * (model.width + 3 * FLOAT32),
-        disk=trained * FLOAT32,
+        disk=trained * FLOAT32 * (1 + (recipe.checkpoints or 0)),
     )
 
 

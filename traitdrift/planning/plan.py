@@ -90,6 +90,7 @@ def plan(params: Params, model: Architecture, root: Path) -> list[StagePlan]:
             drawn,
             generating(model, adapter, large, samples, question, asked.max_tokens),
         ),
+        *_following(params, model, adapter, questions, question),
         StagePlan(
             "capture_responses",
             cells,
@@ -98,6 +99,24 @@ def plan(params: Params, model: Architecture, root: Path) -> list[StagePlan]:
         ),
         StagePlan("steer", cells, _steering(params, model, adapter, questions, question, root)),
     ]
+
+
+def _following(
+    params: Params,
+    model: Architecture,
+    adapter: int,
+    questions: Sequence[Question],
+    question: int,
+) -> list[StagePlan]:
+    """Base and one kept adapter after the other: answers, and prompts' projections alone."""
+    if not params.trajectories:
+        return []
+    rows = params.trajectory.samples * sum(len(one.paraphrases) for one in questions)
+    answer, budget = params.respond_questions.max_tokens, token_budget(GENERATING)
+    answers = generating(model, adapter, budget, rows, question, answer)
+    read = capturing(model, adapter, token_budget(FORWARDING), 0, 0, 0)
+    needs = replace(answers, activations=max(answers.activations, read.activations))
+    return [StagePlan("capture_trajectory", len(params.trajectories), needs)]
 
 
 def _steering(

@@ -99,6 +99,21 @@ def test_every_stage_of_the_table_is_a_stage():
         assert f"\n  {name.partition('@')[0]}:\n" in text
 
 
+def test_a_fine_tune_that_is_followed_is_planned_for():
+    params, model = read(ROOT / "params.yaml"), sizes("qwen_7b")
+    recipe = params.recipes["quick"].model_copy(update={"checkpoints": 4})
+    asked = {"recipes": {"quick": recipe}, "recipe": "quick", "trajectories": ["insecure"]}
+    plain = plan(params.model_copy(update={"trajectories": []}), model, ROOT)
+    followed = {one.stage: one for one in plan(params.model_copy(update=asked), model, ROOT)}
+    (more,) = followed.keys() - {one.stage for one in plain}
+    assert more == "capture_trajectory" and followed[more].cells == 1
+    by_stage = {one.stage: one.needs for one in plain}
+    assert followed["finetune@insecure"].needs.disk == 5 * by_stage["finetune@insecure"].disk
+    # A question has one answer here, four in the default run.
+    needs, asks = followed[more].needs, by_stage["respond_questions"]
+    assert needs.weights == asks.weights and 0 < needs.cache <= asks.cache and needs.kept == 0
+
+
 def test_a_stage_too_large_is_one_line_with_the_figure_and_the_way_out():
     stages = list(planned("qwen_coder_32b", "study").values())
     assert shortfall(stages, LARGE) is None
