@@ -34,10 +34,10 @@ def test_the_chosen_vectors_tell_the_validation_prompts_apart():
 def test_code_mode_moved_on_its_own_and_refusal_did_not():
     """What the README says of the default run.
 
-    That refusal's shift is specific in no layer of either variant was said of the run before this
-    one and does not hold up: of the secure control's 60 cells one is (docs/findings.md says so).
+    Refusal's shift is specific in none of 2 x 60 cells of layer and class, as in the first of three
+    committed runs; in the one between them one of the secure control's was.
     """
-    refusal_specific = {"insecure": 0, "secure": 1}
+    refusal_specific = {"insecure": 0, "secure": 0}
     for variant, layers in refusal_specific.items():
         tested = figures("multiple_testing.json")[variant]
         prose = tested["code_mode"]["chosen"]["negative"]
@@ -56,11 +56,15 @@ def test_code_mode_detects_the_fine_tune_where_refusal_does_not():
 
 
 def test_ablating_code_mode_undoes_the_mode_confusion_and_a_random_vector_does_not():
+    """That ablating a random vector changes nothing was said of earlier runs and does not hold up.
+
+    Here it takes some answers' code away as well; code_mode's takes far more.
+    """
     conditions = figures("steer/insecure.json")["conditions"]
     assert conditions["ablate"]["code"]["difference"]["high"] < -0.5
     assert conditions["ablate"]["code"]["over_random"]["high"] < -0.5
     spread = conditions["ablate_random"]["code"]["difference"]
-    assert spread["low"] <= 0 <= spread["high"]
+    assert spread["low"] > -0.25 and spread["high"] < 0
 
 
 def test_the_kind_of_processor_stands_beside_the_figures():
