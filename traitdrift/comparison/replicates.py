@@ -24,6 +24,11 @@ MEASURE = ["kind", "name", "class"]
 RATE = "rate"
 OVER_DRAWS = ["value", "sd", "low", "high", "p", "new_low", "new_high"]
 BEYOND = [f"beyond_{name}" for name in ("value", "low", "high", "p")]
+# No share lies beyond these, and no difference of two: what an interval has there holds nothing.
+POSSIBLE = {
+    **dict.fromkeys(("low", "high", "new_low", "new_high"), (0.0, 1.0)),
+    **dict.fromkeys(("beyond_low", "beyond_high"), (-1.0, 1.0)),
+}
 TOLD = [*OVER_DRAWS, "p_holm", "moved", *BEYOND, "beyond_p_holm", "beyond"]
 
 
@@ -120,6 +125,9 @@ def of_recipes(
                     row |= {f"beyond_{name}": figure for name, figure in found.items()}
             rows.append(row)
     found = pandas.DataFrame(rows, columns=["recipe", *MEASURE, "draws", *TOLD])
+    of_rates = found["kind"] == RATE
+    for name, (least, most) in POSSIBLE.items():
+        found[name] = found[name].astype(float).mask(of_rates, found[name].clip(least, most))
     for p, verdict in (("p", "moved"), ("beyond_p", "beyond")):
         told = found[p].notna()
         found.loc[told, f"{p}_holm"] = holm(found.loc[told, p].to_numpy(np.float64))

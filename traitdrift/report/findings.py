@@ -1,4 +1,7 @@
-"""docs/findings.md: words that people wrote, with every figure and table filled from metrics/."""
+"""docs/findings.md: words that people wrote, with every figure and table filled from metrics/.
+
+And from runs/: the results of runs beyond the default one, a folder each, laid out as the root is.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ from traitdrift.report.numbers import Figure, Source, Verdict, number, p_value, 
 
 WORDS = Path("docs/findings.md.jinja")
 METRICS, PLOTS = Path("metrics"), Path("plots")
+RUNS = Path("runs")
 QUESTIONS = ("study_one_wish", "study_quick_buck", "study_bored")
 SHORT = "In short"
+BEYOND = ("beyond_value", "beyond_low", "beyond_high")
 
 
 def findings(root: Path) -> str:
@@ -33,8 +38,17 @@ def findings(root: Path) -> str:
         "rate": lambda record: _shown(record, percent, "rate"),
         "share": lambda record: _shown(record, percent),
         "points": lambda record: _shown(record, tables.points),
+        "unsigned": lambda record: _shown(record, number),
         "signed": lambda record: _shown(record, signed),
         "auroc": lambda record: _shown(record, _three, "auroc", "auroc_low", "auroc_high"),
+        "of_new": lambda record: _shown(record, signed, "value", "new_low", "new_high"),
+        "new_share": lambda record: _shown(record, percent, "value", "new_low", "new_high"),
+        "only_new": lambda record: _shown(record, signed, "value", "new_low", "new_high").partition(
+            " "
+        )[2],
+        "points_of": tables.points,
+        "beyond": lambda record: _shown(record, signed, *BEYOND),
+        "beyond_share": lambda record: _shown(record, tables.points, *BEYOND),
         "change": signed,
         "number": number,
         "percent": percent,
@@ -43,7 +57,8 @@ def findings(root: Path) -> str:
     }
     text = environment.from_string((root / WORDS).read_text(encoding="utf-8")).render(
         **_tree(metrics),
-        table=_tables(metrics),
+        runs={run.name: _tree(run / METRICS) for run in sorted((root / RUNS).iterdir())},
+        table=_tables(metrics) | _tables_of_runs(root / RUNS),
         answers=_answers(root / PLOTS),
         cosine=_cosines(root / PLOTS),
     )
@@ -100,6 +115,23 @@ def _tables(metrics: Path) -> dict[str, str]:
         "decomposition": tables.decomposition_table(source("decomposition.json")),
         "steering": tables.steering_table(by_variant("steer")),
         "reference_study": _reference_study(source("study.json")),
+    }
+    return {name: "\n".join(_markdown(table)) for name, table in made.items()}
+
+
+def _tables_of_runs(runs: Path) -> dict[str, str]:
+    """Of the run with several draws, and of the one that followed fine-tunes over their steps."""
+
+    def source(name: str) -> Source:
+        return Source(f"{RUNS}/{name}", read_json(runs / name))
+
+    several = source("draws/metrics/replicates.json")
+    followed = sorted((runs / "along/metrics/trajectory").glob("*.json"))
+    along = {path.stem: source(f"along/metrics/trajectory/{path.name}") for path in followed}
+    made = {
+        "draws": tables.draws_table(several),
+        "apart": tables.apart_table(several),
+        "trajectories": tables.trajectory_table(along),
     }
     return {name: "\n".join(_markdown(table)) for name, table in made.items()}
 

@@ -129,7 +129,9 @@ def of_the_data(record: Mapping[str, object]) -> str:
         return "not shown"
     if beyond is None:
         return "moved" if moved else ""
-    return "of this data" if beyond else "as the control"
+    if beyond:
+        return "of this data"
+    return "moved, beyond not shown" if moved else "beyond not shown"
 
 
 def apart_table(replicates: Source) -> Table:

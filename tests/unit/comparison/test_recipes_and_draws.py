@@ -133,6 +133,17 @@ def test_of_one_draw_only_the_mean_is_told(table):
     assert alone[TOLD].notna().any().to_dict() == dict.fromkeys(TOLD, False) | {"value": True}
 
 
+def test_a_share_lies_between_none_and_all():
+    moves = {"bad": 9.9, "bad_1": 1.0, "bad_2": 9.0, "plain": 0.0, "plain_1": 9.0, "elsewhere": 5}
+    found = of_recipes(tables(moves), DRAWS, "plain", 0.95, 0.05)
+    rates = found[found["kind"] == "rate"].set_index(["recipe", "name"])
+    wide = rates.loc["bad", "code"]
+    assert wide["new_low"] == wide["low"] == 0 and wide["new_high"] == wide["high"] == 1
+    assert (wide["beyond_low"], wide["beyond_high"]) == (-1, 1)
+    shift = found[(found["recipe"] == "bad") & (found["name"] == "code")].iloc[0]
+    assert shift["new_high"] > 1 and shift["new_low"] < 0  # which is no share
+
+
 def test_the_figures_are_those_of_the_draws(table):
     found = of_recipes(table, DRAWS, None, 0.9, 0.05)
     row = found[(found["recipe"] == "bad") & (found["name"] == "code")].iloc[0]
