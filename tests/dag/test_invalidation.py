@@ -126,7 +126,9 @@ def settled(tmp_path_factory) -> Pipeline:
     (path / "dvc.lock").unlink()
     for left in ("metrics", "plots"):
         shutil.rmtree(path / left)
-    (path / "plots/finetune").mkdir(parents=True)  # read by stages where nothing is fine-tuned too
+    # Read by stages where nothing is fine-tuned, or followed, too.
+    for folder in ("plots/finetune", "plots/trajectory", "metrics/trajectory"):
+        (path / folder).mkdir(parents=True)
     pipeline = Pipeline(path)
     assert len(pipeline.settle()) > 20
     return pipeline
@@ -248,7 +250,7 @@ TABLE: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     ),
     "the library module of pictures": (
         changed("traitdrift/report/pictures.py"),
-        {"figures", "report"},
+        {"figures", "replicates", "report"},
     ),
     "the page's template": (
         lambda p: p.append("traitdrift/report/templates/report.html.jinja", "<!-- changed -->\n"),
