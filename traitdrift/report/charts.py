@@ -360,14 +360,17 @@ def _draws(kind: str, across: alt.X) -> Chart:
     In units of `gap` where there is one: `value, mean, new_low, new_high`.
     """
     rows = ROWS.transform_filter(f"datum.kind == '{kind}'")
-    for name in ("value", "mean", "new_low", "new_high"):
-        # What is empty stays so, and is left out: 0 would be a figure.
-        figure = f"isValid(datum.{name}) ? datum.{name} / (datum.gap || 1) : null"
+    for name in ("value", "new_low", "new_high", "mean"):
+        # Where no new one is told of, its line is from the mean to the mean: nothing is seen of it,
+        # and a scale of nothing but such has an extent.
+        figure = f"(isValid(datum.{name}) ? datum.{name} : datum.mean) / (datum.gap || 1)"
         rows = rows.transform_calculate(**{name: figure})
     rows = rows.transform_calculate(
         what="datum.kind == 'rate' ? datum.name : datum.name + ', ' + datum.class"
     )
-    down = alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=300, ticks=False))
+    down = alt.Y(
+        "what:N", title=None, sort=None, axis=alt.Axis(labelLimit=300, ticks=False, offset=7)
+    )
     aside = alt.YOffset("recipe:N", sort=None, scale=alt.Scale(paddingOuter=0.7))
     colour = alt.Color("recipe:N", title="recipe", sort=None)
     new = rows.mark_rule(strokeWidth=1.6).encode(
