@@ -184,11 +184,13 @@ def write_trajectory(root: Path, variant: str) -> None:
         *({"figure": "answers", "outcome": outcome} for outcome in OUTCOMES),
         *({"figure": "shift", "trait": t, "class": c} for t in TRAITS for c in CLASSES),
     ]
-    marks = {"onset_value": 8.5, "onset_low": 7.0, "onset_high": 11.0, "half": 0.4}
+    bounds = {"onset_low": 7.0, "onset_high": 11.0}
+    marks = {"onset_value": 8.5, "half": 0.4}
     rows = [
         {"variant": variant, **curve, "step": step}
         | dict.fromkeys(("value", "low", "high", "share", "share_low", "share_high"), k / 4)
-        | (marks if step == STEPS[-1] else {})
+        | (marks if step == STEPS[-1] and curve.get("trait") != "refusal" else {})
+        | (bounds if step == STEPS[-1] and curve["figure"] == "answers" else {})
         for curve in curves
         for k, step in enumerate(STEPS)
     ]

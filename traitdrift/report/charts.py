@@ -428,12 +428,21 @@ def _course(
     lines = rows.mark_line(strokeWidth=1.8, strokeJoin="round").encode(
         x=steps, y=height, color=colour, strokeDash=dash
     )
-    # What has no interval, or no onset, has no such mark: Vega-Lite leaves out what is no number.
-    bars = rows.mark_rule(strokeWidth=1.6).encode(
+    # What has no interval, or no onset, has a bar of no length and an unseen dot on its line: a
+    # scale has an extent where there is no other.
+    drawn = str(height.to_dict()["field"])
+    here = {"onset_low": "step", "onset_high": "step", "onset_value": "step", "half": drawn}
+    marked = rows.transform_calculate(began="isValid(datum.onset_value)").transform_calculate(
+        **{name: f"isValid(datum.{name}) ? datum.{name} : datum.{at}" for name, at in here.items()}
+    )
+    bars = marked.mark_rule(strokeWidth=1.6).encode(
         x="onset_low:Q", x2="onset_high:Q", y="half:Q", color=colour
     )
-    dots = rows.mark_point(filled=True, size=60, opacity=1).encode(
-        x="onset_value:Q", y="half:Q", color=colour
+    dots = marked.mark_point(filled=True, size=60).encode(
+        x="onset_value:Q",
+        y="half:Q",
+        color=colour,
+        opacity=alt.condition("datum.began", alt.value(1), alt.value(0)),
     )
     return alt.layer(band, lines, bars, dots)
 

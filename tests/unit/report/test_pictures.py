@@ -153,8 +153,10 @@ def test_a_course_marks_the_onsets_that_there_are():
     table = pandas.DataFrame(rows)
     text = list(csv.DictReader(io.StringIO(csv_text(table), newline="")))
     svg = drawn(template(COURSE), text)
-    assert svg.count('aria-roledescription="point"') == 3
-    assert len(re.findall(r'aria-roledescription="rule mark"', svg)) == 2
+    dots = re.findall(r'aria-roledescription="point"[^>]*', svg)
+    assert sum('opacity="0"' not in dot for dot in dots) == 3
+    bars = re.findall(r'aria-roledescription="rule mark"[^>]*', svg)
+    assert sum(float(re.search(r' x2="([^"]*)"', bar)[1]) > 0 for bar in bars) == 2
     assert titles(svg).count("v") == 1 and "moved" in svg and "still" in svg
     assert png(COURSE, table) == png(COURSE, table)
 
