@@ -52,7 +52,9 @@ def small_run(into: Path, model: Path) -> Path:
     (root / "dvc.lock").unlink()
     for made in ("metrics", "plots"):
         shutil.rmtree(root / made)
-    (root / "plots/finetune").mkdir(parents=True)  # read by stages where nothing is fine-tuned too
+    # Read by stages where nothing is fine-tuned, or followed, too.
+    for folder in ("plots/finetune", "plots/trajectory", "metrics/trajectory"):
+        (root / folder).mkdir(parents=True)
     return root
 
 
