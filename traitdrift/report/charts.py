@@ -406,11 +406,11 @@ def draw_rates() -> Chart:
 def _course(
     figure: str,
     height: alt.Y,
-    bounds: tuple[str, str],
+    columns: tuple[str, str, str],
     colour: Any,
     dash: Any = alt.Undefined,
 ) -> Chart:
-    """The rows of a `figure` by step: lines, their `bounds`, and a dot at each onset.
+    """The rows of a `figure` by step: lines, their bounds, and a dot at each onset.
 
     The dot stands at half of the way (`half`), its bar is the interval of the onset.
     """
@@ -420,7 +420,7 @@ def _course(
         axis=alt.Axis(grid=False, tickMinStep=1),
         scale=alt.Scale(nice=False),
     )
-    low, high = bounds
+    drawn, low, high = columns
     rows = ROWS.transform_filter(f"datum.figure == '{figure}'")
     band = rows.mark_area(opacity=0.13).encode(
         x=steps, y=f"{low}:Q", y2=f"{high}:Q", color=colour, detail="class:N"
@@ -430,7 +430,6 @@ def _course(
     )
     # What has no interval, or no onset, has a bar of no length and an unseen dot on its line: a
     # scale has an extent where there is no other.
-    drawn = str(height.to_dict()["field"])
     here = {"onset_low": "step", "onset_high": "step", "onset_value": "step", "half": drawn}
     marked = rows.transform_calculate(began="isValid(datum.onset_value)").transform_calculate(
         **{name: f"isValid(datum.{name}) ? datum.{name} : datum.{at}" for name, at in here.items()}
@@ -450,7 +449,7 @@ def _course(
 def loss_course() -> Chart:
     """`figure, step, value` of the loss, and its onset."""
     height = alt.Y("value:Q", title="loss (nats per token)", scale=alt.Scale(zero=False))
-    return _course("loss", height, ("low", "high"), alt.value("#555555"))
+    return _course("loss", height, ("value", "low", "high"), alt.value("#555555"))
 
 
 def shift_course() -> Chart:
@@ -458,7 +457,7 @@ def shift_course() -> Chart:
     height = alt.Y("share:Q", title=["shift from base", "(of base's class gap)"])
     colour = alt.Color("trait:N", sort=None, legend=STROKE)
     dash = alt.StrokeDash("class:N", scale=alt.Scale(domain=list(CLASSES)), legend=STROKE)
-    return _course("shift", height, ("share_low", "share_high"), colour, dash)
+    return _course("shift", height, ("share", "share_low", "share_high"), colour, dash)
 
 
 def answer_course() -> Chart:
@@ -474,4 +473,4 @@ def answer_course() -> Chart:
         scale=alt.Scale(domain=list(OUTCOME_COLOURS), range=list(OUTCOME_COLOURS.values())),
         legend=STROKE,
     )
-    return _course("answers", height, ("low", "high"), colour)
+    return _course("answers", height, ("value", "low", "high"), colour)

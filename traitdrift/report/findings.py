@@ -41,11 +41,7 @@ def findings(root: Path) -> str:
         "unsigned": lambda record: _shown(record, number),
         "signed": lambda record: _shown(record, signed),
         "auroc": lambda record: _shown(record, _three, "auroc", "auroc_low", "auroc_high"),
-        "of_new": lambda record: _shown(record, signed, "value", "new_low", "new_high"),
-        "new_share": lambda record: _shown(record, percent, "value", "new_low", "new_high"),
-        "only_new": lambda record: _shown(record, signed, "value", "new_low", "new_high").partition(
-            " "
-        )[2],
+        "of_new": lambda record: f"{signed(record['new_low'])} to {signed(record['new_high'])}",
         "points_of": tables.points,
         "beyond": lambda record: _shown(record, signed, *BEYOND),
         "beyond_share": lambda record: _shown(record, tables.points, *BEYOND),
